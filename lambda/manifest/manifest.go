@@ -59,11 +59,11 @@ type Role string
 
 // The roles of a column.
 const (
-	Key     Role = "key"
-	Label   Role = "label"
-	Feature Role = "feature"
-	// Other columns are in the Parquet files only.
-	Other Role = "other"
+	KeyRole     Role = "key"
+	LabelRole   Role = "label"
+	FeatureRole Role = "feature"
+	// OtherRole is a column that is in the Parquet files only.
+	OtherRole Role = "other"
 )
 
 // Column is one column of the Parquet files.

@@ -34,6 +34,6 @@ type Feature struct {
 	Name string `json:"name"`
 	// SQLType is the type of the column that it comes from.
 	SQLType string `json:"sqlType"`
-	// Missing is how NULL is written: the empty field.
+	// Nullable says that the training data may hold NULL here, written as the empty field.
 	Nullable bool `json:"nullable"`
 }
