@@ -1,0 +1,74 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+)
+
+// queryFiles are the files of queries below the project's directory.
+type queryFiles struct {
+	dir string
+}
+
+// read gives the text of a query, or says what to do.
+func (q queryFiles) read(name string) (query, remedy string) {
+	if filepath.IsAbs(name) || !filepath.IsLocal(name) {
+		return "", "write a path inside the project, relative to cdk.json, such as queries/fraud.sql"
+	}
+	root, err := os.OpenRoot(q.dir)
+	if err != nil {
+		return "", fmt.Sprintf("make the project's directory readable: %v", err)
+	}
+	defer root.Close()
+	// Through the root, so that no symbolic link leads out of the project either.
+	b, err := root.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", "there is no such file" + q.nearest(root, name) + ": write its path relative to cdk.json, such as queries/fraud.sql"
+	case err != nil:
+		return "", fmt.Sprintf("write the path of a file inside the project: %v", err)
+	case !utf8.Valid(b):
+		return "", "save the file as UTF-8: it is in another encoding (SQL Server Management Studio's default is UTF-16)"
+	}
+	query = strings.TrimPrefix(string(b), "\ufeff")
+	if !saysSomething(query) {
+		return "", "the file is empty: write one SELECT into it"
+	}
+	return query, ""
+}
+
+// nearest names the file beside it that was probably meant.
+func (q queryFiles) nearest(root *os.Root, name string) string {
+	entries, err := fs.ReadDir(root.FS(), filepath.ToSlash(filepath.Dir(name)))
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	if near := nearest(filepath.Base(name), names); near != "" {
+		return fmt.Sprintf(" (did you mean %s?)", filepath.ToSlash(filepath.Join(filepath.Dir(name), near)))
+	}
+	return ""
+}
+
+// saysSomething says whether a query is more than white space and comments.
+func saysSomething(query string) bool {
+	for {
+		query = strings.TrimSpace(query)
+		switch {
+		case strings.HasPrefix(query, "--"):
+			_, query, _ = strings.Cut(query, "\n")
+		case strings.HasPrefix(query, "/*"):
+			_, query, _ = strings.Cut(query[2:], "*/")
+		default:
+			return query != ""
+		}
+	}
+}
