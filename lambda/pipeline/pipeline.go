@@ -97,8 +97,11 @@ func Name(project, environment, pipeline string) string {
 	return project + "-" + environment + "-" + pipeline
 }
 
-// Hash is the SHA-256 of the spec in lower-case hexadecimal: what a manifest says about which pipeline wrote it.
+// Hash is the SHA-256 of what decides a run's content, in lower-case hexadecimal: what a manifest says about which pipeline
+// wrote it. The limits and the name of the query's file are left out: with others the run would hold the same.
 func (s Spec) Hash() string {
+	s.Limits = Limits{}
+	s.Source.QueryFile = ""
 	b, err := json.Marshal(s)
 	if err != nil {
 		panic(fmt.Sprintf("a pipeline spec holds only what JSON can say: %v", err))

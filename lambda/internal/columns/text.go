@@ -1,0 +1,132 @@
+package columns
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+)
+
+// AppendNumber writes a number as a channel needs it: 0 and 1 for a bit, plain decimals without an exponent for the rest,
+// nothing for NULL.
+func (c Column) AppendNumber(dst []byte, values arrow.Array, row int) ([]byte, error) {
+	if values.IsNull(row) {
+		return dst, nil
+	}
+	switch a := values.(type) {
+	case *array.Boolean:
+		if a.Value(row) {
+			return append(dst, '1'), nil
+		}
+		return append(dst, '0'), nil
+	case *array.Int16:
+		return strconv.AppendInt(dst, int64(a.Value(row)), 10), nil
+	case *array.Int32:
+		return strconv.AppendInt(dst, int64(a.Value(row)), 10), nil
+	case *array.Int64:
+		return strconv.AppendInt(dst, a.Value(row), 10), nil
+	case *array.Decimal128:
+		return appendDecimal(dst, a.Value(row), c.Type.scale), nil
+	case *array.Float64:
+		return appendFloat(dst, a.Value(row), 64)
+	case *array.Float32:
+		return appendFloat(dst, float64(a.Value(row)), 32)
+	}
+	return dst, fmt.Errorf("column %q (%s) is not a number", c.Name, c.Type.SQL)
+}
+
+// appendFloat writes the shortest decimal that reads back as the same number.
+func appendFloat(dst []byte, f float64, bits int) ([]byte, error) {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return dst, fmt.Errorf("%v is no number that SQL Server has", f)
+	}
+	return strconv.AppendFloat(dst, f, 'f', -1, bits), nil
+}
+
+// AppendKey writes what a key column contributes to the hash of its row. It depends on the value alone: int and bigint, or
+// decimal(9,2) and decimal(12,2), give the same bytes for the same number, so that widening a column deals no row anew.
+//
+// Each value is a tag, the length of its text in four bytes, and the text: so ("a","bc") and ("ab","c") differ.
+// Text loses trailing spaces, as SQL Server compares it; NULL is a tag of its own.
+func (c Column) AppendKey(dst []byte, values arrow.Array, row int) []byte {
+	if values.IsNull(row) {
+		return append(dst, 'N')
+	}
+	start := len(dst)
+	dst = append(dst, 0, 0, 0, 0, 0)
+	tag := byte('S')
+	switch c.Type.kind {
+	case boolKind, int16Kind, int32Kind, int64Kind:
+		tag = '#'
+		dst, _ = c.AppendNumber(dst, values, row) // these kinds can't fail
+	case decimalKind:
+		tag = '#'
+		dst = appendDecimal(dst, values.(*array.Decimal128).Value(row), c.Type.scale)
+		if c.Type.scale > 0 {
+			dst = trimZeros(dst)
+		}
+	case float64Kind:
+		tag = 'F'
+		dst = strconv.AppendFloat(dst, values.(*array.Float64).Value(row), 'g', -1, 64)
+	case float32Kind:
+		tag = 'F'
+		dst = strconv.AppendFloat(dst, float64(values.(*array.Float32).Value(row)), 'g', -1, 32)
+	case stringKind:
+		text := values.(*array.String).Value(row)
+		for len(text) > 0 && text[len(text)-1] == ' ' {
+			text = text[:len(text)-1]
+		}
+		dst = append(dst, text...)
+	case binaryKind:
+		tag = 'B'
+		dst = append(dst, values.(*array.Binary).Value(row)...)
+	default:
+		if c.Type.kind != guidKind {
+			tag = 'T'
+		}
+		dst = c.AppendText(dst, values, row)
+	}
+	dst[start] = tag
+	binary.BigEndian.PutUint32(dst[start+1:], uint32(len(dst)-start-5))
+	return dst
+}
+
+func trimZeros(decimal []byte) []byte {
+	for decimal[len(decimal)-1] == '0' {
+		decimal = decimal[:len(decimal)-1]
+	}
+	if decimal[len(decimal)-1] == '.' {
+		decimal = decimal[:len(decimal)-1]
+	}
+	return decimal
+}
+
+// AppendText writes a value for a person.
+func (c Column) AppendText(dst []byte, values arrow.Array, row int) []byte {
+	if values.IsNull(row) {
+		return append(dst, "NULL"...)
+	}
+	switch a := values.(type) {
+	case *array.String:
+		return append(dst, a.Value(row)...)
+	case *array.Binary:
+		return hex.AppendEncode(append(dst, "0x"...), a.Value(row))
+	case *array.Date32:
+		return a.Value(row).ToTime().AppendFormat(dst, time.DateOnly)
+	case *array.Time64:
+		return a.Value(row).ToTime(arrow.Microsecond).AppendFormat(dst, "15:04:05.000000")
+	case *array.Timestamp:
+		dst = time.UnixMicro(int64(a.Value(row))).UTC().AppendFormat(dst, "2006-01-02 15:04:05.000000")
+		if c.Type.kind == instantKind {
+			dst = append(dst, "+00:00"...)
+		}
+		return dst
+	}
+	dst, _ = c.AppendNumber(dst, values, row) // what is left is a number
+	return dst
+}

@@ -1,0 +1,148 @@
+package sqlserver
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	mssql "github.com/microsoft/go-mssqldb"
+)
+
+// Error says what SQL Server, or the way to it, refused, and what to do about it.
+type Error struct {
+	// Number is SQL Server's error number, 0 when the error is not the server's.
+	Number int32
+	// Transient errors may be gone when the whole export starts over.
+	Transient bool
+
+	message string
+	cause   error
+}
+
+func (e *Error) Error() string { return e.message }
+
+func (e *Error) Unwrap() error { return e.cause }
+
+// LoginFailed says whether the server refused name and password: the secret may have been rotated since it was read.
+func LoginFailed(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Number == loginFailed
+}
+
+// Transient says whether starting over may help.
+func Transient(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Transient
+}
+
+// The error numbers that have a remedy of their own.
+const (
+	loginFailed       = 18456
+	cannotOpen        = 4060
+	invalidObject     = 208
+	invalidColumn     = 207
+	ambiguousColumn   = 209
+	permissionDenied  = 229
+	columnDenied      = 230
+	deadlock          = 1205
+	lockTimeout       = 1222
+	conversionFailed  = 245
+	convertToNumeric  = 8114
+	arithmeticOverrun = 8115
+	divideByZero      = 8134
+)
+
+// failover are the numbers that a database gives while it moves to another host.
+var failover = map[int32]bool{921: true, 922: true, 976: true, 983: true, cannotOpen: true, 596: true, 6005: true}
+
+// connectError explains an error of connecting and logging in.
+func connectError(ctx context.Context, l Login, err error) error {
+	at := fmt.Sprintf("%s:%d", l.Host, l.Port)
+	var server mssql.Error
+	if errors.As(err, &server) {
+		e := &Error{Number: server.Number, Transient: failover[server.Number], cause: err}
+		switch server.Number {
+		case loginFailed:
+			e.message = fmt.Sprintf("SQL Server at %s refused the login %q (error 18456): %s: check username and password in the database secret", at, l.Username, server.Message)
+		case cannotOpen:
+			e.message = fmt.Sprintf("database %q at %s can't be opened by %q (error 4060): %s: check the secret's dbname, that the database is online, and that the login is a user in it", l.Database, at, l.Username, server.Message)
+		default:
+			e.message = fmt.Sprintf("logging in to SQL Server at %s: %s (error %d)", at, server.Message, server.Number)
+		}
+		return e
+	}
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var verification *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &hostname):
+		return &Error{cause: err, message: fmt.Sprintf("the certificate of SQL Server at %s is for another name: %v: put the name in the certificate as host into the database secret", at, hostname)}
+	case errors.As(err, &authority), errors.As(err, &invalid), errors.As(err, &verification):
+		whose := "of Amazon RDS"
+		if l.CACertificate != "" {
+			whose = "in the secret's caCertificate"
+		}
+		return &Error{cause: err, message: fmt.Sprintf("the certificate of SQL Server at %s is not trusted by the authorities %s: %v: put the PEM text of its certificate authority as caCertificate into the database secret", at, whose, err)}
+	}
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) {
+		return &Error{cause: err, message: fmt.Sprintf("what listens at %s doesn't speak SQL Server's TLS: %v: check host and port", at, err)}
+	}
+	reach := "check host and port in the database secret, that the server runs, and that its security group lets the function's in"
+	var dns *net.DNSError
+	var network net.Error
+	switch {
+	case errors.As(err, &dns):
+		return &Error{Transient: dns.IsTemporary, cause: err, message: fmt.Sprintf("the name of SQL Server at %s is unknown: %v: %s", at, err, reach)}
+	case ctx.Err() != nil:
+		return &Error{Transient: true, cause: err, message: fmt.Sprintf("SQL Server at %s did not answer: %v: %s", at, context.Cause(ctx), reach)}
+	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return &Error{Transient: true, cause: err, message: fmt.Sprintf("SQL Server at %s can't be reached: %v: %s", at, err, reach)}
+	}
+	return &Error{cause: err, message: fmt.Sprintf("connecting to SQL Server at %s: %v", at, err)}
+}
+
+// queryError explains an error of sending the statement or reading its rows.
+func queryError(ctx context.Context, from string, err error) error {
+	// A cancelled statement ends with one of many errors; why it was cancelled is in the context.
+	if ctx.Err() != nil {
+		return fmt.Errorf("reading %s: %w", from, context.Cause(ctx))
+	}
+	var server mssql.Error
+	if !errors.As(err, &server) {
+		return &Error{Transient: true, cause: err, message: fmt.Sprintf("the connection to SQL Server broke while reading %s: %v", from, err)}
+	}
+	where := from
+	if server.LineNo > 0 {
+		where = fmt.Sprintf("%s, line %d", from, server.LineNo)
+	}
+	e := &Error{Number: server.Number, Transient: failover[server.Number], cause: err}
+	var remedy string
+	switch server.Number {
+	case invalidObject:
+		remedy = "check the table's name and schema, and that the secret's dbname is its database"
+	case invalidColumn, ambiguousColumn:
+		remedy = "check the column's name against the table"
+	case permissionDenied, columnDenied:
+		remedy = "grant SELECT on it to the pipeline's login"
+	case deadlock:
+		e.Transient = true
+		remedy = "the export was the deadlock's victim, as it asks to be; it can be run again"
+	case lockTimeout:
+		remedy = "another session held a lock for longer than limits.lockTimeoutSeconds: raise it, move the schedule, or turn READ_COMMITTED_SNAPSHOT on"
+	case conversionFailed, convertToNumeric, arithmeticOverrun:
+		remedy = "a value doesn't fit the type that the query turns it into: use TRY_CAST or a wider type"
+	case divideByZero:
+		remedy = "divide by NULLIF(…, 0)"
+	}
+	e.message = fmt.Sprintf("SQL Server refused %s: %s (error %d)", where, server.Message, server.Number)
+	if remedy != "" {
+		e.message += ": " + remedy
+	}
+	return e
+}
