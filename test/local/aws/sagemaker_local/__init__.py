@@ -1,0 +1,21 @@
+"""A local Amazon SageMaker, as an extension of the MiniStack emulator.
+
+Requests go through the modules in this order:
+
+    hooks      where MiniStack hands requests and workflow tasks over
+    api        the wire protocol: decode, check, order faults, answer
+    apimodel   the check of a request against AWS's own API model
+    training   training jobs      (a real process each)
+    hosting    models, endpoint configurations, endpoints (a real serving process each)
+    tags       tags of all of them
+    workflow   the same operations as tasks of AWS Step Functions
+
+and beside them:
+
+    errors     AWS's error codes and texts, each with its source (aws_errors.json)
+    faults     faults that a test orders, and the record of calls
+    storage    Amazon S3, as the service reads inputs and writes artifacts
+    processes  the children, which never outlive the emulator
+    images     which container images there are
+    container/ what the images hold: the algorithm's own `train` and `serve`
+"""

@@ -1,0 +1,157 @@
+"""The service's front door: decode a request, check it, order its fault, carry it out, record it."""
+
+import asyncio
+import inspect
+import json
+import logging
+import urllib.parse
+import uuid
+
+from . import apimodel, faults
+from .errors import AwsError, SerializationError, aws_error
+from .hosting import Hosting
+from .tags import Tags
+from .training import Training
+
+logger = logging.getLogger("sagemaker")
+
+_RUNTIME_HEADERS = {
+    "ContentType": "content-type",
+    "Accept": "accept",
+    "CustomAttributes": "x-amzn-sagemaker-custom-attributes",
+    "TargetModel": "x-amzn-sagemaker-target-model",
+    "TargetVariant": "x-amzn-sagemaker-target-variant",
+    "InferenceId": "x-amzn-sagemaker-inference-id",
+}
+
+LOCAL_PREFIX = "/_local/sagemaker/"
+
+
+class Service:
+    """SageMaker and its runtime."""
+
+    def __init__(self, state, storage, scope):
+        """state is the folder of jobs and endpoints; scope() is the account and region of the request in progress."""
+        self.model = apimodel.Model(apimodel.SAGEMAKER)
+        self.runtime_model = apimodel.Model(apimodel.SAGEMAKER_RUNTIME)
+        self.faults = faults.Faults()
+        self.calls = faults.Calls()
+        self.scope = scope
+        self.tags = Tags(scope)
+        self.training = Training(state, storage, scope, self.faults, self.tags, self.model)
+        self.hosting = Hosting(state, storage, scope, self.faults, self.tags, self.model)
+        self._operations = {}
+        for part in (self.training, self.hosting, self.tags):
+            for name, method in inspect.getmembers(part, inspect.ismethod):
+                if name in self.model.operations or name in self.runtime_model.operations:
+                    self._operations[name] = method
+
+    def call(self, operation, request, source):
+        """Carries out one operation and returns its output, or raises AwsError. source says who calls, for the record."""
+        error = None
+        try:
+            return self._call(operation, request)
+        except AwsError as e:
+            error = e
+            raise
+        except Exception as e:
+            logger.exception("%s failed inside the local SageMaker", operation)
+            error = AwsError("InternalFailure", f"the local SageMaker failed: {e!r}", 500)
+            raise error from e
+        finally:
+            self.calls.record(operation, _presentable(request), source, error)
+
+    def _call(self, operation, request):
+        if operation not in self._operations:
+            raise aws_error("unknown-operation", operation=operation, known=", ".join(sorted(self._operations)))
+        model = self.runtime_model if operation in self.runtime_model.operations else self.model
+        model.check(operation, request)
+        ordered, performed = self.faults.for_call(operation, request)
+        if ordered is not None and not performed:
+            raise ordered
+        output = self._operations[operation]({k: v for k, v in request.items() if v is not None})
+        if ordered is not None:
+            raise ordered
+        return output or {}
+
+    async def handle(self, method, path, headers, body, query):
+        """One HTTP request, as MiniStack hands it over: the status, the headers and the body of the answer."""
+        target = headers.get("x-amz-target", "")
+        if target.startswith("SageMaker."):
+            # On a thread: an operation may ask S3, which the loop that runs this coroutine serves.
+            return await asyncio.to_thread(self._handle_json, target.removeprefix("SageMaker."), body)
+        parts = path.strip("/").split("/")
+        if method == "POST" and len(parts) == 3 and parts[0] == "endpoints" and parts[2] == "invocations":
+            return await asyncio.to_thread(self._handle_invocation, urllib.parse.unquote(parts[1]), headers, body)
+        return _error_answer(aws_error("unknown-operation", operation=f"{method} {path}", known=", ".join(sorted(self._operations))))
+
+    def _handle_json(self, operation, body):
+        try:
+            try:
+                request = json.loads(body or b"{}")
+            except ValueError as e:
+                raise SerializationError(f"the request's body is not JSON: {e}") from e
+            return _json_answer(200, self.call(operation, request, "api"), "application/x-amz-json-1.1")
+        except AwsError as e:
+            return _error_answer(e)
+
+    def _handle_invocation(self, endpoint, headers, body):
+        request = {"EndpointName": endpoint, "Body": body}
+        for member, header in _RUNTIME_HEADERS.items():
+            if header in headers:
+                request[member] = headers[header]
+        try:
+            output = self.call("InvokeEndpoint", request, "api")
+        except AwsError as e:
+            return _error_answer(e, "application/json")
+        return 200, {
+            "Content-Type": output["ContentType"],
+            "x-Amzn-Invoked-Production-Variant": output["InvokedProductionVariant"],
+        }, output["Body"]
+
+    def handle_local(self, method, path, body):
+        """One request of a test, below LOCAL_PREFIX; not part of AWS."""
+        if (method, path) == ("GET", "health"):
+            return _json_answer(200, {"status": "ok"})
+        if (method, path) == ("GET", "calls"):
+            return _json_answer(200, {"calls": self.calls.all()})
+        if (method, path) == ("GET", "faults"):
+            return _json_answer(200, {"faults": self.faults.waiting()})
+        if (method, path) == ("DELETE", "faults"):
+            self.faults.clear()
+            return _json_answer(200, {})
+        if (method, path) == ("POST", "faults"):
+            try:
+                fault = faults.parse(json.loads(body or b"null"))
+                if fault.get("outcome") == "endpoint-status":
+                    self.hosting.put_status(fault["match"]["EndpointName"], fault["endpointStatus"], fault.get("reason"))
+                else:
+                    self.faults.order(fault)
+            except (ValueError, AwsError) as e:
+                return _json_answer(400, {"message": f"ordering a fault: {e}"})
+            return _json_answer(200, fault)
+        return _json_answer(404, {"message": f"{method} {LOCAL_PREFIX}{path}: there are GET health, GET calls, and GET, POST, DELETE faults"})
+
+    def stop(self):
+        self.training.stop()
+        self.hosting.stop()
+
+
+def _json_answer(status, value, content_type="application/json"):
+    return status, {"Content-Type": content_type}, json.dumps(value).encode()
+
+
+def _error_answer(error, content_type="application/x-amz-json-1.1"):
+    body = {"__type": error.code, "message": error.message, **error.members}
+    return error.status, {"Content-Type": content_type, "x-amzn-ErrorType": error.code}, json.dumps(body).encode()
+
+
+def _presentable(request):
+    """The request as the record shows it: JSON has no bytes."""
+    if not isinstance(request, dict):
+        return request
+    return {k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in request.items()}
+
+
+def request_id():
+    return str(uuid.uuid4())
