@@ -147,7 +147,6 @@ func (f *flow) putIntoService(serving awsstepfunctions.IChainable) awsstepfuncti
   'config': '', 'reason': ': ' & $cause, 'pending': false
 })`),
 		}.pointer(),
-		Outputs: jsonata(`$states.input`),
 	})
 
 	ask := func(id, action, comment string, arguments map[string]any, assign variables) awsstepfunctions.IChainable {
@@ -197,9 +196,9 @@ func (f *flow) smokeTest(served awsstepfunctions.IChainable) awsstepfunctions.IC
 		comment: "One row of the run, as a caller sends it.",
 		arguments: map[string]any{
 			"EndpointName": f.props.Name,
-			"ContentType":  jsonata(`$states.input.smoke.contentType`),
+			"ContentType":  jsonata(input + `.smoke.contentType`),
 			"Accept":       "text/csv",
-			"Body":         jsonata(`$states.input.smoke.body`),
+			"Body":         jsonata(input + `.smoke.body`),
 		},
 		step:    stepSmoke,
 		assign:  variables{"answer": jsonata(`$exists($states.result.Body) ? $trim($string($states.result.Body)) : ''`)},

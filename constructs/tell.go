@@ -44,6 +44,7 @@ func (f *flow) tellSuccess() awsstepfunctions.IChainable {
 			"smoke": jsonata(`$number($answer)`), "notice": jsonata(notice),
 		}
 	}
+	served := awsstepfunctions.Succeed_Jsonata(f.scope, jsii.String("Served"), nil)
 	tell := awsstepfunctions.NewCustomState(f.scope, jsii.String("Tell success"), &awsstepfunctions.CustomStateProps{StateJson: &map[string]any{
 		"Type":     "Task",
 		"Resource": fmt.Sprintf("arn:%s:states:::sns:publish", *f.stack.Partition()),
@@ -58,12 +59,14 @@ func (f *flow) tellSuccess() awsstepfunctions.IChainable {
   & '\nExecution: ' & $states.context.Execution.Id
 )`, f.props.Name, f.props.Name)),
 		"Output": output(`'sent'`),
+		// Written out: the CDK drops the output of a catch that it adds to a custom state.
+		"Catch": []any{map[string]any{
+			"ErrorEquals": []string{"States.ALL"},
+			"Output":      output(`'not sent: ' & $string($states.errorOutput.Error) & ($exists($states.errorOutput.Cause) ? ': ' & $states.errorOutput.Cause : '')`),
+			"Next":        *served.StateId(),
+		}},
 	}})
-	served := awsstepfunctions.Succeed_Jsonata(f.scope, jsii.String("Served"), nil)
 	tell.AddRetry(f.retry(3, "States.TaskFailed"))
-	tell.AddCatch(served, &awsstepfunctions.CatchProps{
-		Outputs: output(`'not sent: ' & $string($states.errorOutput.Error) & ($exists($states.errorOutput.Cause) ? ': ' & $states.errorOutput.Cause : '')`),
-	})
 	tell.Next(served)
 	return tell
 }
@@ -88,7 +91,6 @@ func (f *flow) tellFailure() awsstepfunctions.IChainable {
     : $deleted ? 'the failed endpoint %s was deleted. The next run that gets this far creates it.'
     : '%s was not touched.')
   & '\nExecution: ' & $states.context.Execution.Id`, f.props.Name, f.props.Name, f.props.Name, f.props.Name)),
-		"Output": jsonata(`$states.input`),
 	}})
 	failed := awsstepfunctions.Fail_Jsonata(f.scope, jsii.String("Failed"), &awsstepfunctions.FailJsonataProps{
 		Error: jsii.String(jsonata(`$error`)),
@@ -97,7 +99,7 @@ func (f *flow) tellFailure() awsstepfunctions.IChainable {
 	explain.Next(advise)
 	advise.Next(tell)
 	tell.AddRetry(f.retry(3, "States.TaskFailed"))
-	tell.AddCatch(failed, &awsstepfunctions.CatchProps{Outputs: jsonata(`$states.input`)})
+	tell.AddCatch(failed, nil)
 	tell.Next(failed)
 	return explain
 }
@@ -116,10 +118,11 @@ func (f *flow) notice(outcome, subject, message string) map[string]any {
 }
 
 // whyExpression takes the reason out of a cause. That of a job that failed is the whole description of the job as JSON, cut
-// off where it is long: so it is searched, not parsed.
+// off where it is long: so it is searched, not parsed. A backslash is \x5c because JSONata, looking for the end of a regular
+// expression, takes a bracket after one as escaped.
 const whyExpression = `(
-  $found := $match($failure.cause, /"FailureReason":\s*"((?:[^"\\]|\\.){1,1500})"/, 1);
-  $reason := $exists($found) ? $replace($replace($found[0].groups[0], /\\[nrt]/, ' '), /\\(.)/, '$1')
+  $found := $match($failure.cause, /"FailureReason":\s*"((?:[^\x5c"]|\x5c.){1,1500})"/, 1);
+  $reason := $exists($found) ? $replace($replace($found[0].groups[0], /\x5c[nrt]/, ' '), /\x5c(.)/, '$1')
     : $contains($failure.cause, /"TrainingJobStatus":\s*"Stopped"/) ? 'the training job was stopped' & ($contains($failure.cause, 'MaxRuntimeExceeded') ? ' by its time limit (MaxRuntimeExceeded)' : '')
     : $failure.cause;
   $substring($reason, 0, 2000)

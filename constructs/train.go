@@ -139,7 +139,7 @@ func (f *flow) train(then awsstepfunctions.IChainable) awsstepfunctions.IChainab
 			"Bucket": f.props.Bucket.BucketName(),
 			"Key":    jsonata(fmt.Sprintf(`'%s' & $job & '/signature.json'`, manifest.ModelPrefix(f.props.Pipeline))),
 			// A header: each part of the key is escaped, the slashes are not.
-			"CopySource": jsonata(fmt.Sprintf(`'%s/' & $join($map($split($states.input.signature, '/'), function($part) { $encodeUrlComponent($part) }), '/')`, *f.props.Bucket.BucketName())),
+			"CopySource": jsonata(fmt.Sprintf(`'%s/' & $join($map($split(%s.signature, '/'), function($part) { $encodeUrlComponent($part) }), '/')`, *f.props.Bucket.BucketName(), input)),
 		},
 		step:    stepSignature,
 		retries: []*awsstepfunctions.RetryProps{f.retry(3, "S3.S3Exception", "S3.SdkClientException", "S3.SlowDownException")},
@@ -153,10 +153,10 @@ func (f *flow) train(then awsstepfunctions.IChainable) awsstepfunctions.IChainab
 
 // channelsExpression makes the job's channels: train, and validation when the run has one. They are ManifestFiles, so that
 // the job reads the committed files and nothing else that lies beside them.
-const channelsExpression = `[$filter(['train', 'validation'], function($name) { $type($lookup($states.input.channels, $name)) = 'string' }).{
+const channelsExpression = `[$filter(['train', 'validation'], function($name) { $type($lookup(` + input + `.channels, $name)) = 'string' }).{
   'ChannelName': $,
   'ContentType': 'text/csv',
-  'DataSource': {'S3DataSource': {'S3DataType': 'ManifestFile', 'S3DataDistributionType': 'FullyReplicated', 'S3Uri': $lookup($states.input.channels, $)}}
+  'DataSource': {'S3DataSource': {'S3DataType': 'ManifestFile', 'S3DataDistributionType': 'FullyReplicated', 'S3Uri': $lookup(` + input + `.channels, $)}}
 }]`
 
 // metricsExpression makes an object of the job's final metrics; {} when there are none.

@@ -2,6 +2,7 @@ package constructs
 
 import (
 	"fmt"
+	"regexp"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
@@ -165,8 +166,8 @@ func (f *flow) readInput(then awsstepfunctions.IChainable) awsstepfunctions.ICha
 			"run":      jsonata(fmt.Sprintf(`$type($states.input.run) = 'string' ? ($contains($states.input.run, %s) ? $states.input.run : 'unknown') : 'unknown'`, runForm)),
 			"rows":     jsonata(`$type($states.input.rows) in ['number', 'string'] ? $states.input.rows : 0`),
 			"problems": jsonata(f.problemsExpression()),
-			"job":      "", "jobStatus": "", "artifact": "", "metrics": map[string]any{},
-			"asked": false, "deleted": false, "looks": 0, "previousConfig": "", "answer": "",
+			"job":      nothing, "jobStatus": nothing, "artifact": nothing, "metrics": map[string]any{},
+			"asked": false, "deleted": false, "looks": 0, "previousConfig": nothing, "answer": nothing,
 		}.pointer(),
 	})
 	complete := f.choice("Input complete?", "", failing(stepInput, "Input.Malformed",
@@ -215,14 +216,13 @@ type taskProps struct {
 	keepFailure bool
 }
 
-// task makes a state that calls AWS. The input goes through it unchanged, so that every state sees the run's input; what
-// later states need of an answer is in variables.
+// task makes a state that calls AWS. What later states need of its answer goes into variables; the run's input is in the
+// context object for all of them.
 func (f *flow) task(id, integration string, p taskProps) awsstepfunctions.CustomState {
 	state := map[string]any{
 		"Type":      "Task",
 		"Resource":  fmt.Sprintf("arn:%s:states:::%s", *f.stack.Partition(), integration),
 		"Arguments": p.arguments,
-		"Output":    jsonata(`$states.input`),
 	}
 	if p.comment != "" {
 		state["Comment"] = p.comment
@@ -241,7 +241,7 @@ func (f *flow) task(id, integration string, p taskProps) awsstepfunctions.Custom
 	if handler == nil {
 		handler = f.failed
 	}
-	caught := &awsstepfunctions.CatchProps{Outputs: jsonata(`$states.input`)}
+	caught := &awsstepfunctions.CatchProps{}
 	if assign := caughtIn(p.step); !p.keepFailure {
 		caught.Assign = assign.pointer()
 	}
@@ -271,7 +271,18 @@ func when(comment string, assign variables) *awsstepfunctions.ChoiceTransitionOp
 	return options
 }
 
-func jsonata(expression string) string { return "{% " + expression + " %}" }
+// input is the input of the execution, whatever the states before put out.
+const input = "$states.context.Execution.Input"
+
+// jsonata marks an expression as one, on a single line.
+func jsonata(expression string) string {
+	return "{% " + lineBreak.ReplaceAllString(expression, " ") + " %}"
+}
+
+var lineBreak = regexp.MustCompile(`\n\s*`)
+
+// nothing is the empty string, as asl-validator accepts it.
+var nothing = jsonata(`''`)
 
 func condition(expression string) awsstepfunctions.Condition {
 	return awsstepfunctions.Condition_Jsonata(jsii.String(jsonata(expression)))
