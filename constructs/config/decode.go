@@ -153,7 +153,7 @@ func (d decoder) is(want kind, n *node, f field.Field) bool {
 	}
 	remedy := "write " + f.Wanted()
 	if want == text && (n.kind == number || n.kind == boolean) {
-		remedy += `, in quotes: "` + n.text + `"`
+		remedy = strings.TrimSuffix(remedy, ", in quotes") + `, in quotes: "` + n.text + `"`
 	}
 	d.problems.add(n.path, got, remedy)
 	return false
@@ -209,8 +209,11 @@ func (d decoder) exactlyOne(n *node, choice []field.Field) {
 		d.problems.add(n.path, "has none of "+strings.Join(field.Names(choice), ", "), "write exactly one of them")
 	case 1:
 	default:
-		d.problems.add(n.path, "has "+strings.Join(there, " and "),
-			"keep exactly one of them; an environment takes a pipeline's other one away with null")
+		remedy := "keep exactly one of them"
+		if n.laid {
+			remedy = "keep exactly one of them: an environment takes the pipeline's own away with null"
+		}
+		d.problems.add(n.path, "has "+strings.Join(there, " and "), remedy)
 	}
 }
 

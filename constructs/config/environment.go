@@ -43,6 +43,8 @@ type Network struct {
 	None bool `json:"none" oneOf:"kind" default:"false"`
 }
 
+func (n Network) outsideVPC() bool { return n.None && n.Create == nil && n.Import == nil }
+
 // CreateNetwork is a VPC that the stage makes, with private subnets and the VPC endpoints that the flow needs.
 type CreateNetwork struct {
 	// The addresses of the VPC.

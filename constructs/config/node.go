@@ -18,6 +18,7 @@ type node struct {
 	kind    kind
 	members []member // of an object, in the order of the file
 	items   []*node  // of an array
+	laid    bool     // an object that was laid over another one
 	text    string   // a string's value, a number as it is written, true or false
 }
 
@@ -148,7 +149,7 @@ func merge(base, over *node) *node {
 	if base.absent() || base.kind != object || over.kind != object {
 		return over
 	}
-	merged := &node{path: over.path, kind: object}
+	merged := &node{path: over.path, kind: object, laid: true}
 	merged.members = append(merged.members, base.members...)
 	for _, m := range over.members {
 		switch old := base.member(m.key); {

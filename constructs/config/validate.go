@@ -41,6 +41,9 @@ func (v validator) environment(e Environment, n *node) {
 	if n.kind != object {
 		return
 	}
+	if v.malformed.touch(n.at("region")) {
+		e.Region = "" // Nothing is judged by a region that isn't one.
+	}
 	v.zones(e.AvailabilityZones, e.Region, n, "availabilityZones")
 	switch {
 	case e.Network.Create != nil:
@@ -136,7 +139,7 @@ func (v validator) provisionedDatabase(e Environment, n *node) {
 	path := func(key string) string { return n.at("database", "provision", key) }
 	zones, at := 0, n.at("availabilityZones")
 	switch {
-	case e.Network.None:
+	case e.Network.outsideVPC():
 		v.add(n.at("database", "provision"), "has no network to be in", "give the environment a network: create or import one")
 	case e.Network.Create != nil:
 		zones = len(e.AvailabilityZones)
@@ -162,7 +165,7 @@ func (v validator) importedDatabase(e Environment, n *node) {
 	if database.Host != "" && !hostName.MatchString(database.Host) {
 		v.add(path("host"), "got "+quote(database.Host), "write a host name alone, such as sqlserver.example.com; the port has a key of its own")
 	}
-	if database.SecurityGroupID != "" && e.Network.None {
+	if database.SecurityGroupID != "" && e.Network.outsideVPC() {
 		v.add(path("securityGroupId"), "got "+quote(database.SecurityGroupID), "leave it out: a function outside any VPC has no security group that it could let in")
 	}
 	if strings.HasPrefix(database.SecretName, masterSecret) {
