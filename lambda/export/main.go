@@ -79,22 +79,22 @@ func setUp(ctx context.Context, log *slog.Logger) (*export.Exporter, error) {
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("the function's environment lacks %s: deploy the pipeline again", strings.Join(missing, ", "))
 	}
-	aws, err := config.LoadDefaultConfig(ctx)
+	sdk, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("loading the AWS configuration: %w", err)
 	}
-	store := s3.NewFromConfig(aws, func(o *s3.Options) {
+	store := s3.NewFromConfig(sdk, func(o *s3.Options) {
 		// An endpoint of one's own (an emulator) has no name for each bucket.
 		o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
 	})
 	return &export.Exporter{
 		Spec:   spec,
 		Bucket: objects.NewBucket(store, bucket, os.Getenv("DATA_KEY_ARN")),
-		Secret: secret.Secret{API: secretsmanager.NewFromConfig(aws), ID: secretID},
+		Secret: secret.Secret{API: secretsmanager.NewFromConfig(sdk), ID: secretID},
 		Overrides: sqlserver.Overrides{
 			Host: os.Getenv("DATABASE_HOST"), Port: os.Getenv("DATABASE_PORT"), Database: os.Getenv("DATABASE_NAME"),
 		},
-		Workflow: workflow.StateMachine{API: sfn.NewFromConfig(aws), ARN: machine},
+		Workflow: workflow.StateMachine{API: sfn.NewFromConfig(sdk), ARN: machine},
 		Log:      log,
 	}, nil
 }
