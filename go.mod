@@ -24,6 +24,7 @@ require (
 	github.com/aws/jsii-runtime-go v1.140.0
 	github.com/cdklabs/cdk-nag-go/cdknag/v2 v2.38.2
 	github.com/microsoft/go-mssqldb v1.11.2
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2
 	github.com/sqlc-dev/teesql v1.1.0
 	modernc.org/sqlite v1.61.1
 	pgregory.net/rapid v1.3.0
