@@ -1,0 +1,211 @@
+package constructs
+
+import (
+	"fmt"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"sagemaker-datapipeline/lambda/pipeline"
+)
+
+// ExportProps says what is exported, from where and to where.
+type ExportProps struct {
+	// Name of the function.
+	// Default: generated.
+	Name string
+	// Spec is what the function must know of its pipeline. It is deployed with the code.
+	Spec pipeline.Spec
+	// Database to read from.
+	Database *SourceDatabase
+	// Bucket to write to: only below <pipeline>/.
+	Bucket awss3.IBucket
+	// EncryptionKey of the objects.
+	// Default: the bucket's own.
+	EncryptionKey awskms.IKey
+	// StateMachine that a committed run is handed to.
+	StateMachine awsstepfunctions.IStateMachine
+	// OnFailure is invoked when an event is given up: after the last attempt, or when it got too old.
+	OnFailure awslambda.IFunction
+	// RetryAttempts is how often Lambda tries a failed event again, 0 to 2.
+	// Default: 2.
+	RetryAttempts *int
+	// MaxEventAge is how long an event may wait for an attempt, 1 minute to 6 hours.
+	// Default: 1 hour.
+	MaxEventAge awscdk.Duration
+	// MemoryMiB of the function; 1769 MiB is one processor.
+	// Default: 1769.
+	MemoryMiB int
+	// Timeout of one attempt.
+	// Default: 15 minutes, which is Lambda's maximum.
+	Timeout awscdk.Duration
+	// Placement in a VPC.
+	// Default: in none, so the database must be reachable without.
+	Placement *Placement
+	// Architecture to compile for.
+	// Default: Arm64, a fifth cheaper than X86_64.
+	Architecture Architecture
+	// Code of the function.
+	// Default: compiled from this module by the go tool.
+	Code awslambda.Code
+	// LogRetention of its log group.
+	// Default: 30 days.
+	LogRetention awslogs.RetentionDays
+	// RemovalPolicy of its log group.
+	// Default: the log group stays.
+	RemovalPolicy awscdk.RemovalPolicy
+}
+
+// Export is the function that reads SQL Server once for each run, commits what it read to S3 and starts the workflow.
+type Export struct {
+	Construct constructs.Construct
+	Function  awslambda.Function
+	Role      awsiam.Role
+	LogGroup  awslogs.LogGroup
+}
+
+// Defaults of ExportProps.
+const (
+	// DefaultExportMemoryMiB is one processor; the export's memory doesn't grow with the table.
+	DefaultExportMemoryMiB = 1769
+	// DefaultExportTimeoutMinutes is Lambda's maximum.
+	DefaultExportTimeoutMinutes = 15
+	// DefaultExportRetries is Lambda's maximum.
+	DefaultExportRetries = 2
+)
+
+const exportPackage = "sagemaker-datapipeline/lambda/export"
+
+// NewExport makes the function, its role and its retries.
+func NewExport(scope constructs.Construct, id string, props *ExportProps) *Export {
+	this := constructs.NewConstruct(scope, &id)
+	key := props.EncryptionKey
+	if key == nil {
+		key = props.Bucket.EncryptionKey()
+	}
+	memory := props.MemoryMiB
+	if memory == 0 {
+		memory = DefaultExportMemoryMiB
+	}
+	timeout := props.Timeout
+	if timeout == nil {
+		timeout = awscdk.Duration_Minutes(jsii.Number(DefaultExportTimeoutMinutes))
+	}
+	function := newGoFunction(this, functionProps{
+		name:         props.Name,
+		description:  fmt.Sprintf("Exports %s from SQL Server to S3", props.Spec.Pipeline),
+		goPackage:    exportPackage,
+		architecture: props.Architecture,
+		code:         props.Code,
+		spec:         props.Spec,
+		environment:  exportEnvironment(props, key),
+		memoryMiB:    memory,
+		timeout:      timeout,
+		placement:    props.Placement,
+		logRetention: orDefaultRetention(props.LogRetention),
+		logRemoval:   orRetain(props.RemovalPolicy),
+		statements:   exportStatements(this, props, key),
+	})
+	retries := DefaultExportRetries
+	if props.RetryAttempts != nil {
+		retries = *props.RetryAttempts
+	}
+	age := props.MaxEventAge
+	if age == nil {
+		age = awscdk.Duration_Hours(jsii.Number(1))
+	}
+	// What the Scheduler hands over is asynchronous: from here on retries, age and giving up are Lambda's.
+	awslambda.NewCfnEventInvokeConfig(this, jsii.String("Retries"), &awslambda.CfnEventInvokeConfigProps{
+		FunctionName:             function.FunctionName(),
+		Qualifier:                jsii.String("$LATEST"),
+		MaximumRetryAttempts:     jsii.Number(retries),
+		MaximumEventAgeInSeconds: age.ToSeconds(nil),
+		DestinationConfig: &awslambda.CfnEventInvokeConfig_DestinationConfigProperty{
+			OnFailure: &awslambda.CfnEventInvokeConfig_OnFailureProperty{Destination: props.OnFailure.FunctionArn()},
+		},
+	})
+	return &Export{Construct: this, Function: function.Function, Role: function.role, LogGroup: function.logGroup}
+}
+
+// GrantInvoke lets a person's role run the pipeline now.
+func (e *Export) GrantInvoke(grantee awsiam.IGrantable) awsiam.Grant {
+	return e.Function.GrantInvoke(grantee)
+}
+
+// MetricErrors counts the attempts that failed, not the events that were given up.
+func (e *Export) MetricErrors(options *awscloudwatch.MetricOptions) awscloudwatch.Metric {
+	return e.Function.MetricErrors(options)
+}
+
+// exportEnvironment holds nothing secret and nothing of the pipeline: Lambda allows 4 KB, the spec is a file.
+func exportEnvironment(props *ExportProps, key awskms.IKey) map[string]*string {
+	environment := map[string]*string{
+		"DATA_BUCKET":         props.Bucket.BucketName(),
+		"DATA_KEY_ARN":        jsii.String(""),
+		"STATE_MACHINE_ARN":   props.StateMachine.StateMachineArn(),
+		"DATABASE_SECRET_ARN": jsii.String(props.Database.SecretID),
+	}
+	if key != nil {
+		environment["DATA_KEY_ARN"] = key.KeyArn()
+	}
+	for name, value := range map[string]string{
+		"DATABASE_HOST": props.Database.Host,
+		"DATABASE_PORT": props.Database.Port,
+		"DATABASE_NAME": props.Database.Name,
+	} {
+		if value != "" {
+			environment[name] = jsii.String(value)
+		}
+	}
+	return environment
+}
+
+// exportStatements are what the export calls, and nothing else.
+func exportStatements(scope constructs.Construct, props *ExportProps, key awskms.IKey) []awsiam.PolicyStatement {
+	stack := awscdk.Stack_Of(scope)
+	via := func(service string) string { return fmt.Sprintf("%s.%s.amazonaws.com", service, *stack.Region()) }
+	secret := props.Database.secret(stack)
+	statements := []awsiam.PolicyStatement{
+		allow("ReadTheDatabaseSecret", []string{"secretsmanager:GetSecretValue"}, secret.arn),
+		// The secret may be encrypted by a key of the account that we don't know; with the encryption context it opens this
+		// secret only.
+		allowIf("OpenTheDatabaseSecret", []string{"kms:Decrypt"}, map[string]any{
+			"StringEquals": map[string]any{"kms:ViaService": via("secretsmanager")},
+			"StringLike":   map[string]any{"kms:EncryptionContext:SecretARN": secret.arn},
+		}, secret.anyKeyArn),
+		allow("WriteRuns", []string{"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"},
+			props.Bucket.ArnForObjects(jsii.String(props.Spec.Pipeline+"/*"))),
+		// Without it S3 answers 403, not 404, for a manifest that isn't there yet.
+		allow("SeeWhatIsMissing", []string{"s3:ListBucket"}, props.Bucket.BucketArn()),
+		allow("StartTheWorkflow", []string{"states:StartExecution"}, props.StateMachine.StateMachineArn()),
+		allow("HandOverFailures", []string{"lambda:InvokeFunction"}, props.OnFailure.FunctionArn()),
+	}
+	if key != nil {
+		statements = append(statements, allowIf("EncryptRuns", []string{"kms:GenerateDataKey", "kms:Decrypt"}, map[string]any{
+			"StringEquals": map[string]any{"kms:ViaService": via("s3")},
+		}, key.KeyArn()))
+	}
+	return statements
+}
+
+func orDefaultRetention(days awslogs.RetentionDays) awslogs.RetentionDays {
+	if days == "" {
+		return awslogs.RetentionDays_ONE_MONTH
+	}
+	return days
+}
+
+func orRetain(removal awscdk.RemovalPolicy) awscdk.RemovalPolicy {
+	if removal == "" {
+		return awscdk.RemovalPolicy_RETAIN
+	}
+	return removal
+}

@@ -1,0 +1,174 @@
+package constructs
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/constructs-go/constructs/v10"
+
+	"sagemaker-datapipeline/lambda/pipeline"
+)
+
+// RetrainingPipelineProps describes one model that is kept trained on what is in SQL Server.
+type RetrainingPipelineProps struct {
+	// Spec is what is read and what its columns are to the model. Project, environment and pipeline in it name everything
+	// that is made: <project>-<environment>-<pipeline>.
+	Spec pipeline.Spec
+	// Database to read from.
+	Database *SourceDatabase
+	// Bucket for data and models, below <pipeline>/.
+	Bucket awss3.IBucket
+	// EncryptionKey of data, models and notices.
+	// Default: the bucket's and the topic's own.
+	EncryptionKey awskms.IKey
+	// Topic that hears how runs ended.
+	Topic awssns.ITopic
+	// Alarms is AlarmTo(topic) or NoAlarms(reason).
+	Alarms AlarmPolicy
+
+	// ScheduleExpression is EventBridge Scheduler's cron(…) or rate(…).
+	ScheduleExpression string
+	// ScheduleTimeZone in which a cron expression is read.
+	// Default: UTC.
+	ScheduleTimeZone string
+	// ScheduleDisabled keeps the schedule without firing it.
+	// Default: it fires.
+	ScheduleDisabled bool
+	// ScheduleGroup of the schedule.
+	// Default: the account's default group.
+	ScheduleGroup awsscheduler.IScheduleGroup
+
+	// ExportMemoryMiB of the export function.
+	// Default: 1769.
+	ExportMemoryMiB int
+	// ExportTimeout of one attempt.
+	// Default: 15 minutes.
+	ExportTimeout awscdk.Duration
+	// ExportRetryAttempts of Lambda, 0 to 2.
+	// Default: 2.
+	ExportRetryAttempts *int
+	// ExportMaxEventAge is how long a tick may wait for an attempt.
+	// Default: 1 hour.
+	ExportMaxEventAge awscdk.Duration
+	// ExportPlacement puts the export function into a VPC.
+	// Default: in none.
+	ExportPlacement *Placement
+
+	// Training job of a run.
+	Training TrainingProps
+	// Endpoint that serves the model.
+	Endpoint EndpointProps
+	// JobPlacement puts training jobs and the endpoint into a VPC.
+	// Default: in none.
+	JobPlacement *Placement
+	// PollInterval is how often the workflow looks at an endpoint that is being changed.
+	// Default: the Workflow's.
+	PollInterval awscdk.Duration
+
+	// Architecture of the functions.
+	// Default: Arm64.
+	Architecture Architecture
+	// ExportCode and NotifyCode of the functions.
+	// Default: compiled from this module by the go tool.
+	ExportCode, NotifyCode awslambda.Code
+	// LogRetention of the log groups.
+	// Default: 30 days.
+	LogRetention awslogs.RetentionDays
+	// RemovalPolicy of the log groups.
+	// Default: they stay.
+	RemovalPolicy awscdk.RemovalPolicy
+}
+
+// RetrainingPipeline is the whole flow of one model, in the order in which data goes:
+//
+//	Schedule ─▶ Export ─▶ Workflow (train, deploy, tell)
+//	              └─ gives up ─▶ Notify
+//
+// It is a thin composition; each part stands alone as well.
+type RetrainingPipeline struct {
+	Construct constructs.Construct
+	// Name begins the names of everything in SageMaker, and is the endpoint's.
+	Name     string
+	Schedule *Schedule
+	Export   *Export
+	Workflow *Workflow
+	Notify   *Notify
+	// Alarms is empty with NoAlarms.
+	Alarms []awscloudwatch.Alarm
+}
+
+// NewRetrainingPipeline makes the parts, the last of the flow first: each needs the one that it hands over to.
+func NewRetrainingPipeline(scope constructs.Construct, id string, props *RetrainingPipelineProps) *RetrainingPipeline {
+	name := props.Spec.Name()
+	checkName(name)
+	this := constructs.NewConstruct(scope, &id)
+	p := &RetrainingPipeline{Construct: this, Name: name}
+	p.Workflow = NewWorkflow(this, "Workflow", p.workflow(props))
+	p.Notify = NewNotify(this, "Notify", &NotifyProps{
+		Name:          name + "-notify",
+		Spec:          props.Spec,
+		Topic:         props.Topic,
+		TopicKey:      props.EncryptionKey,
+		Architecture:  props.Architecture,
+		Code:          props.NotifyCode,
+		LogRetention:  props.LogRetention,
+		RemovalPolicy: props.RemovalPolicy,
+	})
+	p.Export = NewExport(this, "Export", &ExportProps{
+		Name:          name + "-export",
+		Spec:          props.Spec,
+		Database:      props.Database,
+		Bucket:        props.Bucket,
+		EncryptionKey: props.EncryptionKey,
+		StateMachine:  p.Workflow.StateMachine,
+		OnFailure:     p.Notify.Function,
+		RetryAttempts: props.ExportRetryAttempts,
+		MaxEventAge:   props.ExportMaxEventAge,
+		MemoryMiB:     props.ExportMemoryMiB,
+		Timeout:       props.ExportTimeout,
+		Placement:     props.ExportPlacement,
+		Architecture:  props.Architecture,
+		Code:          props.ExportCode,
+		LogRetention:  props.LogRetention,
+		RemovalPolicy: props.RemovalPolicy,
+	})
+	p.Schedule = NewSchedule(this, "Schedule", &ScheduleProps{
+		Name:       name,
+		Expression: props.ScheduleExpression,
+		TimeZone:   props.ScheduleTimeZone,
+		Disabled:   props.ScheduleDisabled,
+		Group:      props.ScheduleGroup,
+		Target:     p.Export.Function,
+	})
+	p.Alarms = addAlarms(this, name, props.Alarms,
+		watched{"ScheduleAlarm", "a tick did not reach the export function; it is in the dead-letter queue of the schedule", p.Schedule.MetricUndelivered(over5Minutes("Maximum"))},
+		watched{"ExportAlarm", "an attempt to export failed; a notice follows if the last one does too", p.Export.MetricErrors(over5Minutes("Sum"))},
+		watched{"NotifyAlarm", "the notice of a failed export could not be sent; its log says why", p.Notify.MetricErrors(over5Minutes("Sum"))},
+		watched{"WorkflowAlarm", "a run failed after its export; the execution says at which step", p.Workflow.StateMachine.MetricFailed(over5Minutes("Sum"))},
+	)
+	return p
+}
+
+func (p *RetrainingPipeline) workflow(props *RetrainingPipelineProps) *WorkflowProps {
+	workflow := &WorkflowProps{
+		Name:          p.Name,
+		Pipeline:      props.Spec.Pipeline,
+		Bucket:        props.Bucket,
+		EncryptionKey: props.EncryptionKey,
+		Topic:         props.Topic,
+		Training:      props.Training,
+		Endpoint:      props.Endpoint,
+		PollInterval:  props.PollInterval,
+		LogRetention:  props.LogRetention,
+		RemovalPolicy: props.RemovalPolicy,
+	}
+	if at := props.JobPlacement; at != nil {
+		workflow.Vpc, workflow.VpcSubnets, workflow.SecurityGroups = at.Vpc, at.Subnets, at.SecurityGroups
+	}
+	return workflow
+}
