@@ -131,7 +131,9 @@ const whyExpression = `(
 // errorExpression names the error. "States.TaskFailed" says nothing; the reason of a failed job begins with its kind.
 const errorExpression = `(
   $found := $match($failure.cause, /"FailureReason":\s*"([A-Za-z]{1,60}Error):/, 1);
-  $exists($found) ? $found[0].groups[0] : $failure.error
+  $exists($found) ? $found[0].groups[0]
+    : $contains($failure.cause, /"TrainingJobStatus":\s*"Stopped"/) ? 'Train.Stopped'
+    : $failure.error
 )`
 
 // advice is what to do about a failure.
@@ -149,16 +151,16 @@ func (f *flow) advices() []advice {
 	log := "Read its log in CloudWatch, group /aws/sagemaker/TrainingJobs, streams that begin with the job's name."
 	endpointLog := fmt.Sprintf("Read the container's log in CloudWatch, group /aws/sagemaker/Endpoints/%s.", p.Name)
 	again := "Then start the state machine again with the input of this execution."
+	denied := "A role, or the policy of the key or the bucket, refuses what the text names. If somebody changed one by hand, deploy the stack again. " + again
 	return []advice{
 		{stepInput, "", `Start the workflow through the export function, with {"scheduledTime": "2026-01-01T02:00:00Z"}, or with the input of an earlier execution.`},
-		{"", "AccessDenied", "A role, the key's or the bucket's policy refuses what the text names. Deploy the stack again if somebody changed it by hand. " + again},
-		{"", "not authorized", "A role, the key's or the bucket's policy refuses what the text names. Deploy the stack again if somebody changed it by hand. " + again},
+		{"", "AccessDenied", denied},
+		{"", "not authorized", denied},
 		{stepTrain, "AlgorithmError", "The algorithm refuses the data or a hyperparameter. " + log + " Correct the query, the columns or the hyperparameters, and let the next run train."},
 		{stepTrain, "ClientError", "The job can't read its data or its settings. " + log + " Correct what it names, deploy, and let the next run train."},
 		{stepTrain, "ResourceLimitExceeded", fmt.Sprintf("The account's quota of machines is used up or too low. Look at Service Quotas, Amazon SageMaker, %q: wait for other jobs to end, or ask for more. ", training+" for training job usage") + again},
 		{stepTrain, "CapacityError", fmt.Sprintf("AWS has no free %s at the moment. Start the state machine again later with the input of this execution, or choose another instance type.", training)},
-		{stepTrain, "stopped", "A person stopped the job, or it reached its time limit (training.maxRuntimeSeconds): then allow it more time, a larger machine or fewer rounds. " + again},
-		{stepTrain, "ended as", "A person stopped the job, or it reached its time limit (training.maxRuntimeSeconds): then allow it more time, a larger machine or fewer rounds. " + again},
+		{stepTrain, "Train.Stopped", "A person stopped the job, or it reached its time limit (training.maxRuntimeSeconds): then allow it more time, a larger machine or fewer rounds. " + again},
 		{stepTrain, "States.Timeout", "The job waited too long for its machine, or its time limit did not stop it. Look at the job in the SageMaker console. " + again},
 		{stepTrain, "ResourceInUse", "Too many jobs of this run were started: every name is taken. Let the next run train."},
 		{stepTrain, "", "Nothing was deployed. If the text speaks of an internal error or of throttling, start the state machine again with the input of this execution; else correct what it names first."},
@@ -171,7 +173,7 @@ func (f *flow) advices() []advice {
 		{stepDeploy, "NeedsAPerson", fmt.Sprintf("No request of a workflow can help an endpoint in this state. %s If it doesn't recover: aws sagemaker delete-endpoint --endpoint-name %s. %s", endpointLog, p.Name, again)},
 		{stepDeploy, "TimedOut", "Somebody or something else keeps the endpoint busy, or SageMaker is slow today. Wait until the endpoint is InService. " + again},
 		{stepDeploy, "", "Correct what the text names. " + again},
-		{stepSmoke, "", fmt.Sprintf("The endpoint serves the new model, which doesn't answer as it should. %s To serve the one before: aws sagemaker update-endpoint --endpoint-name %s --endpoint-config-name, and the config's name below.", endpointLog, p.Name)},
+		{stepSmoke, "", fmt.Sprintf("The endpoint serves the new model, which doesn't answer as it should. %s To serve the model before it again, if there was one: aws sagemaker update-endpoint --endpoint-name %s --endpoint-config-name, and the name of its config below.", endpointLog, p.Name)},
 	}
 }
 

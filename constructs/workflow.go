@@ -368,7 +368,7 @@ func (f *flow) newJobRole(id, description, logGroup string, statements []awsiam.
 				ResourceName: jsii.String(f.image.Repository),
 			})),
 		allow("WriteItsLog", []string{"logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"},
-			group, jsii.String(*group+":log-stream:*")),
+			group, jsii.String(*group+":*")),
 		allowIf("WriteItsMetrics", []string{"cloudwatch:PutMetricData"}, map[string]any{
 			"StringLike": map[string]any{"cloudwatch:namespace": "/aws/sagemaker/*"},
 		}, anything), // has no resource

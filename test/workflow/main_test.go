@@ -1,0 +1,137 @@
+// Package workflow executes the real state machine: its template is synthesised, deployed into the local AWS by
+// CloudFormation, and run against the local SageMaker, which trains and serves for real and fails on order.
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/jsii-runtime-go"
+
+	"sagemaker-datapipeline/constructs"
+	"sagemaker-datapipeline/test/local/emulator"
+)
+
+// What the stacks of the tests name and the tests create themselves.
+const (
+	bucketName = "workflow-test-data"
+	topicName  = "workflow-test-notices"
+	topicARN   = "arn:aws:sns:" + emulator.Region + ":" + emulator.Account + ":" + topicName
+	keyARN     = "arn:aws:kms:" + emulator.Region + ":" + emulator.Account + ":key/00000000-0000-0000-0000-000000000000"
+)
+
+// templates are the synthesised stacks by their names: one of a workflow for each situation, and some more to look at.
+// They are made once, before the first test: jsii is single-threaded.
+var templates = map[string]map[string]any{}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The situations spend their time waiting, not computing.
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if err := synthesise(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	jsii.Close()
+	os.Exit(code)
+}
+
+func synthesise() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("synthesising the workflows: %v", r)
+		}
+	}()
+	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false)})
+	for _, s := range situations {
+		workflowStack(app, s.pipeline, s.props)
+	}
+	workflowStack(app, "plain", nil)
+	workflowStack(app, "guarded", func(stack awscdk.Stack, p *constructs.WorkflowProps) {
+		p.EncryptionKey = awskms.Key_FromKeyArn(stack, jsii.String("Key"), jsii.String(keyARN))
+	})
+	workflowStack(app, "invpc", func(stack awscdk.Stack, p *constructs.WorkflowProps) {
+		p.Vpc = awsec2.Vpc_FromVpcAttributes(stack, jsii.String("Vpc"), &awsec2.VpcAttributes{
+			VpcId: jsii.String("vpc-0a1b2c3d"), AvailabilityZones: jsii.Strings("us-east-1a", "us-east-1b"),
+			PrivateSubnetIds: jsii.Strings("subnet-0a", "subnet-0b"),
+		})
+		p.SecurityGroups = []awsec2.ISecurityGroup{awsec2.SecurityGroup_FromSecurityGroupId(stack, jsii.String("Group"), jsii.String("sg-0a"), nil)}
+	})
+	workflowStack(app, "fastdisk", func(stack awscdk.Stack, p *constructs.WorkflowProps) {
+		p.EncryptionKey = awskms.Key_FromKeyArn(stack, jsii.String("Key"), jsii.String(keyARN))
+		p.Training.InstanceType, p.Endpoint.InstanceType = "ml.m5d.large", "ml.g5.xlarge"
+	})
+	assembly := app.Synth(nil)
+	for _, stack := range *assembly.Stacks() {
+		b, err := json.Marshal(stack.Template())
+		if err != nil {
+			return err
+		}
+		var template map[string]any
+		if err := json.Unmarshal(b, &template); err != nil {
+			return err
+		}
+		templates[*stack.StackName()] = template
+	}
+	return nil
+}
+
+// workflowStack is a stack of a workflow alone. Polls are a second; the local AWS makes it a tenth of that.
+func workflowStack(app awscdk.App, pipeline string, change func(awscdk.Stack, *constructs.WorkflowProps)) {
+	stack := awscdk.NewStack(app, jsii.String(prefix(pipeline)), &awscdk.StackProps{
+		Env: &awscdk.Environment{Account: jsii.String(emulator.Account), Region: jsii.String(emulator.Region)},
+		// Nothing here has assets, so nothing has to be bootstrapped.
+		Synthesizer: awscdk.NewDefaultStackSynthesizer(&awscdk.DefaultStackSynthesizerProps{GenerateBootstrapVersionRule: jsii.Bool(false)}),
+	})
+	props := &constructs.WorkflowProps{
+		Name:     prefix(pipeline),
+		Pipeline: pipeline,
+		Bucket:   awss3.Bucket_FromBucketName(stack, jsii.String("Bucket"), jsii.String(bucketName)),
+		Topic:    awssns.Topic_FromTopicArn(stack, jsii.String("Topic"), jsii.String(topicARN)),
+		Training: constructs.TrainingProps{
+			InstanceType:    "ml.m5.large",
+			MaxRuntime:      awscdk.Duration_Minutes(jsii.Number(10)),
+			Hyperparameters: map[string]string{"num_round": "5", "objective": "binary:logistic", "eval_metric": "auc"},
+		},
+		Endpoint:      constructs.EndpointProps{InstanceType: "ml.m5.large"},
+		PollInterval:  awscdk.Duration_Seconds(jsii.Number(1)),
+		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+	}
+	if change != nil {
+		change(stack, props)
+	}
+	constructs.NewWorkflow(stack, "Workflow", props)
+}
+
+// prefix is the name of a pipeline's state machine and endpoint.
+func prefix(pipeline string) string { return "ml-test-" + pipeline }
+
+// startEmulator starts the local AWS for one test.
+func startEmulator(t *testing.T) *emulator.Emulator {
+	t.Helper()
+	e, err := emulator.Start(context.Background(), emulator.Options{StateDir: t.TempDir(), Env: []string{"SFN_WAIT_SCALE=0.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		e.Stop()
+		if t.Failed() {
+			log, _ := os.ReadFile(e.LogFile)
+			t.Logf("the end of the emulator's log:\n%s", log[max(0, len(log)-20_000):])
+		}
+	})
+	return e
+}
