@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
@@ -54,7 +55,11 @@ func run(m *testing.M) int {
 	defer e.Stop()
 	cfg := e.AWSConfig()
 	// The tests want to see each answer of the service, not the SDK's third.
-	cfg.RetryMaxAttempts = 1
+	cfg.Retryer = func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) {
+			o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}
+		})
+	}
 	local.emulator = e
 	local.s3 = s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
 	local.sm = sagemaker.NewFromConfig(cfg)

@@ -17,5 +17,7 @@ and beside them:
     storage    Amazon S3, as the service reads inputs and writes artifacts
     processes  the children, which never outlive the emulator
     images     which container images there are
+    listing    filters, order and pages of the List operations
+    wire       how an answer goes over the wire
     container/ what the images hold: the algorithm's own `train` and `serve`
 """

@@ -5,6 +5,7 @@ The texts live in aws_errors.json, each with the public place where AWS was seen
 
 import json
 import os
+import re
 
 with open(os.path.join(os.path.dirname(__file__), "aws_errors.json"), encoding="utf-8") as _f:
     TEXTS = json.load(_f)
@@ -42,15 +43,13 @@ class UnknownMember(ValidationError):
         self.member = member
 
 
-def aws_error(name, **values):
-    """The error that aws_errors.json holds under this name, with the values put into its text."""
-    entry = TEXTS[name]
-    text = entry["text"]
-    for key, value in values.items():
-        text = text.replace("{" + key + "}", str(value))
+def aws_error(key, /, **values):
+    """The error that aws_errors.json holds under this key, with the values put into its text."""
+    entry = TEXTS[key]
+    text = re.sub(r"\{(\w+)\}", lambda m: str(values[m[1]]), entry["text"])
     return AwsError(entry["code"], text, entry.get("status", 400))
 
 
-def reason(name, **values):
-    """A FailureReason's text."""
-    return aws_error(name, **values).message
+def reason(key, /, **values):
+    """The text of a FailureReason."""
+    return aws_error(key, **values).message

@@ -27,9 +27,12 @@ def check_version():
 
 def install(state, port):
     """Adds SageMaker to MiniStack's services, and its operations to Step Functions. Returns the service."""
+    from hypercorn.protocol.h11 import H11Protocol
     from ministack import app
     from ministack.core import responses, router
     from ministack.services import stepfunctions
+
+    from . import wire
 
     _need(app, "SERVICE_HANDLERS", dict)
     _need(app, "_handle_post_body_shortcuts")
@@ -40,6 +43,8 @@ def install(state, port):
     _need(stepfunctions, "_SERVICE_DISPATCH", dict)
     _need(stepfunctions, "_ExecutionError", type)
     _need(stepfunctions, "_execute_task")
+    _need(H11Protocol, "_send_h11_event")
+    wire.join_head_and_body()
 
     service = Service(state, Storage("127.0.0.1", port), lambda: (responses.get_account_id(), responses.get_region()))
     app.SERVICE_HANDLERS[SERVICE] = service.handle
@@ -78,11 +83,11 @@ def install(state, port):
     return service
 
 
-def _need(module, name, kind=None):
-    found = getattr(module, name, None)
+def _need(owner, name, kind=None):
+    found = getattr(owner, name, None)
     if found is None or (kind is not None and not isinstance(found, kind)):
         raise HookMissing(
-            f"MiniStack {MINISTACK_VERSION} has no usable {module.__name__}.{name}: the local SageMaker can't be added")
+            f"MiniStack {MINISTACK_VERSION} has no usable {owner.__name__}.{name}: the local SageMaker can't be added")
 
 
 def _try_routing(detect):

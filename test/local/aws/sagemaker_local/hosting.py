@@ -167,12 +167,16 @@ class Hosting:
         with self._lock:
             endpoint = self._endpoints.get(name)
             serving = endpoint.serving if endpoint else None
-        if serving is None:
-            raise aws_error("endpoint-not-invokable", name=name, account=account)
-        server = serving.choose(request.get("TargetVariant"))
-        if server is None:
-            raise aws_error("variant-not-found", variant=request["TargetVariant"], name=name, account=account)
-        status, content_type, body = server.invoke(request)
+            if serving is None:
+                raise aws_error("endpoint-not-invokable", name=name, account=account)
+            server = serving.choose(request.get("TargetVariant"))
+            if server is None:
+                raise aws_error("variant-not-found", variant=request["TargetVariant"], name=name, account=account)
+            server.begin()
+        try:
+            status, content_type, body = server.invoke(request)
+        finally:
+            server.finish()
         if status >= 400:
             message = body.decode(errors="replace")
             error = aws_error("model-error", side="client" if status < 500 else "server", status=status, message=message,
@@ -197,9 +201,7 @@ class Hosting:
             endpoints = list(self._endpoints.values())
             self._endpoints.clear()
         for endpoint in endpoints:
-            for version in (endpoint.serving, endpoint.pending):
-                if version is not None:
-                    version.stop()
+            endpoint.serving = endpoint.pending = None
 
     # What happens after the answer.
 
@@ -382,6 +384,8 @@ class _Server:
         self.variant, self._container, self._folder = variant, container, folder
         self._child = None
         self._port = None
+        self._invocations = 0
+        self._idle = threading.Condition()
 
     def start(self, s3):
         """Returns when the container answers /ping."""
@@ -443,7 +447,19 @@ class _Server:
             raise AwsError("ModelError", f"Received server error (0) from primary with message \"{error}\".", 424,
                            OriginalStatusCode=500, OriginalMessage=str(error)) from error
 
+    def begin(self):
+        with self._idle:
+            self._invocations += 1
+
+    def finish(self):
+        with self._idle:
+            self._invocations -= 1
+            self._idle.notify_all()
+
     def stop(self):
+        """Ends the process once it has answered what it was asked."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._invocations == 0, INVOCATION_SECONDS)
         if self._child is not None:
             self._child.stop()
 

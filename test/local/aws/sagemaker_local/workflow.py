@@ -25,10 +25,6 @@ STOP_POLL_SECONDS = 0.2
 execution = contextvars.ContextVar("execution", default=None)
 
 
-class ExecutionStopped(SystemExit):
-    """Ends the thread of an execution that was stopped while its task waited: it has nothing left to write down."""
-
-
 class Tasks:
     def __init__(self, service, error, request_id):
         """error is MiniStack's exception for a task's error: error(name, cause)."""
@@ -44,7 +40,8 @@ class Tasks:
         while not job.ended.wait(STOP_POLL_SECONDS):
             if running is not None and running["status"] != "RUNNING":
                 self._stop(job)
-                raise ExecutionStopped
+                # Ends the execution's thread: its history is closed, a result or an error would be written behind it.
+                raise SystemExit
         description = _milliseconds(job.describe(), self._service.model, "DescribeTrainingJobResponse")
         if description["TrainingJobStatus"] in TERMINAL and description["TrainingJobStatus"] != "Completed":
             raise self._error("States.TaskFailed", json.dumps(description))
