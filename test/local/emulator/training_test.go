@@ -2,23 +2,23 @@ package emulator_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+
+	"sagemaker-datapipeline/test/local/emulator"
 )
 
 func TestATrainingJobTrainsOnExactlyTheManifestsFiles(t *testing.T) {
 	out := train(t, job("manifest"))
 	if out.TrainingJobStatus != types.TrainingJobStatusCompleted {
-		t.Fatalf("the job ended %s: %s", out.TrainingJobStatus, *out.FailureReason)
+		t.Fatalf("the job ended %s: %s", out.TrainingJobStatus, aws.ToString(out.FailureReason))
 	}
-	var passed []types.SecondaryStatus
-	for _, transition := range out.SecondaryStatusTransitions {
-		passed = append(passed, transition.Status)
-	}
-	want := []types.SecondaryStatus{"Starting", "Downloading", "Training", "Uploading", "Completed"}
-	if !slices.Equal(passed, want) {
-		t.Errorf("it passed %v, want %v", passed, want)
+	if got, want := passed(out), []string{"Starting", "Downloading", "Training", "Uploading", "Completed"}; !slices.Equal(got, want) {
+		t.Errorf("it passed %v, want %v", got, want)
 	}
 	if want := "s3://" + bucket + "/models/manifest/output/model.tar.gz"; *out.ModelArtifacts.S3ModelArtifacts != want {
 		t.Errorf("its artifacts are at %s, want %s", *out.ModelArtifacts.S3ModelArtifacts, want)
@@ -29,5 +29,106 @@ func TestATrainingJobTrainsOnExactlyTheManifestsFiles(t *testing.T) {
 	}
 	if auc := metrics["validation:auc"]; auc < 0.9 || auc > 1 {
 		t.Errorf("validation:auc is %v, the label follows from a feature: want at least 0.9 (metrics: %v)", auc, metrics)
+	}
+}
+
+func passed(out *sagemaker.DescribeTrainingJobOutput) []string {
+	var found []string
+	for _, transition := range out.SecondaryStatusTransitions {
+		found = append(found, string(transition.Status))
+	}
+	return found
+}
+
+func TestAJobThatCantTrainFailsWithAReason(t *testing.T) {
+	hyperparameter := func(name, value string) func(*sagemaker.CreateTrainingJobInput) {
+		return func(in *sagemaker.CreateTrainingJobInput) { in.HyperParameters[name] = value }
+	}
+	if err := put(t.Context(), "hidden/.part.csv", "1,2\n"); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		change func(*sagemaker.CreateTrainingJobInput)
+		reason string
+	}{
+		{"an unknown hyperparameter", hyperparameter("max_dept", "3"), "AlgorithmError: framework error: UserError: Extraneous hyperparameter found: max_dept, exit code: 1"},
+		{"a hyperparameter out of its range", hyperparameter("eta", "2"), "Hyperparameter eta: 2.0 is not in [0, 1]"},
+		{"no num_round", func(in *sagemaker.CreateTrainingJobInput) { delete(in.HyperParameters, "num_round") }, "Missing required hyperparameter: num_round"},
+		{"the default content type, which is libsvm", func(in *sagemaker.CreateTrainingJobInput) { in.InputDataConfig[0].ContentType = nil }, "Set ContentType to text/csv"},
+		{"a hidden file", func(in *sagemaker.CreateTrainingJobInput) {
+			in.InputDataConfig[0].DataSource.S3DataSource.S3DataType = types.S3DataTypeS3Prefix
+			in.InputDataConfig[0].DataSource.S3DataSource.S3Uri = aws.String("s3://" + bucket + "/hidden/")
+		}, "Hidden file found in the data path!"},
+		{"an image that isn't here", func(in *sagemaker.CreateTrainingJobInput) {
+			in.AlgorithmSpecification.TrainingImage = aws.String(strings.Replace(image, "3.2-0", "1.7-1", 1))
+		}, "It has: <account>.dkr.ecr.<region>.amazonaws.com/sagemaker-xgboost:3.2-0"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			out := train(t, job("fails-"+strings.NewReplacer(" ", "-", ",", "", "'", "", "_", "").Replace(test.name), test.change))
+			if got := aws.ToString(out.FailureReason); out.TrainingJobStatus != types.TrainingJobStatusFailed || !strings.Contains(got, test.reason) {
+				t.Errorf("the job ended %s: %s\nwant Failed: …%s…", out.TrainingJobStatus, got, test.reason)
+			}
+		})
+	}
+}
+
+func TestAJobCanBeStopped(t *testing.T) {
+	if err := local.emulator.OrderFault(t.Context(), emulator.Fault{
+		Outcome: emulator.TrainingSlow, Seconds: 60, Match: map[string]string{"TrainingJobName": "stop"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := local.sm.CreateTrainingJob(t.Context(), job("stop")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := local.sm.StopTrainingJob(t.Context(), &sagemaker.StopTrainingJobInput{TrainingJobName: aws.String("stop")}); err != nil {
+		t.Fatalf("stopping the job: %v", err)
+	}
+	out := awaitJob(t, "stop")
+	if got, want := passed(out), []string{"Starting", "Stopping", "Stopped"}; out.TrainingJobStatus != types.TrainingJobStatusStopped || !slices.Equal(got, want) {
+		t.Errorf("the job ended %s after %v, want Stopped after %v", out.TrainingJobStatus, got, want)
+	}
+}
+
+func TestAJobIsStoppedWhenItsTimeIsOver(t *testing.T) {
+	out := train(t, job("max-runtime", func(in *sagemaker.CreateTrainingJobInput) {
+		in.HyperParameters["num_round"] = "1000000"
+		in.StoppingCondition.MaxRuntimeInSeconds = aws.Int32(1)
+	}))
+	if out.TrainingJobStatus != types.TrainingJobStatusStopped || out.SecondaryStatus != types.SecondaryStatusMaxRuntimeExceeded {
+		t.Errorf("the job ended %s (%s), want Stopped (MaxRuntimeExceeded)", out.TrainingJobStatus, out.SecondaryStatus)
+	}
+}
+
+func TestJobsAreListedAndTagged(t *testing.T) {
+	out := train(t, job("tagged", func(in *sagemaker.CreateTrainingJobInput) {
+		in.Tags = []types.Tag{{Key: aws.String("pipeline"), Value: aws.String("fraud")}}
+	}))
+	listed, err := local.sm.ListTrainingJobs(t.Context(), &sagemaker.ListTrainingJobsInput{
+		NameContains: aws.String("tagg"), StatusEquals: types.TrainingJobStatusCompleted,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(listed.TrainingJobSummaries) != 1 || *listed.TrainingJobSummaries[0].TrainingJobName != "tagged" {
+		t.Errorf("the list has %d jobs, want just the one asked for", len(listed.TrainingJobSummaries))
+	}
+	if _, err := local.sm.AddTags(t.Context(), &sagemaker.AddTagsInput{
+		ResourceArn: out.TrainingJobArn, Tags: []types.Tag{{Key: aws.String("run"), Value: aws.String("1")}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	tags, err := local.sm.ListTags(t.Context(), &sagemaker.ListTagsInput{ResourceArn: out.TrainingJobArn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, tag := range tags.Tags {
+		got[*tag.Key] = *tag.Value
+	}
+	if len(got) != 2 || got["pipeline"] != "fraud" || got["run"] != "1" {
+		t.Errorf("the tags are %v", got)
 	}
 }
