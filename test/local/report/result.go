@@ -1,0 +1,174 @@
+// Package report holds what one run of the local environment did, and makes a page of it: one file of HTML with everything
+// in it, to be opened from disk, kept as a build's artifact or sent to somebody.
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/signature"
+	"sagemaker-datapipeline/test/local/data"
+	"sagemaker-datapipeline/test/local/heldout"
+)
+
+// Result is what one run of the local environment did.
+type Result struct {
+	StartedAt time.Time `json:"startedAt"`
+	Seconds   float64   `json:"seconds"`
+	// Failure is nil when everything went well.
+	Failure *Failure `json:"failure,omitempty"`
+	// Versions are the tools' names and versions, in the order of looking at them.
+	Versions []Version `json:"versions"`
+	// Database says what stood for SQL Server.
+	Database  string     `json:"database"`
+	Steps     []Step     `json:"steps"`
+	Pipelines []Pipeline `json:"pipelines"`
+	Notices   []Notice   `json:"notices"`
+}
+
+// Failure is why a run ended early.
+type Failure struct {
+	Step  string `json:"step"`
+	Cause string `json:"cause"`
+	// Logs is where to look further.
+	Logs string `json:"logs"`
+}
+
+// Version is a tool's version.
+type Version struct {
+	Tool    string `json:"tool"`
+	Version string `json:"version"`
+}
+
+// The states of a step.
+const (
+	Running = "running"
+	Done    = "done"
+	Failed  = "failed"
+	// Stopped is a step that ended because another one failed or somebody pressed Ctrl-C.
+	Stopped = "stopped"
+)
+
+// Step is one thing that the run did. Times are seconds since the run's start.
+type Step struct {
+	Name   string  `json:"name"`
+	Detail string  `json:"detail,omitempty"`
+	State  string  `json:"state"`
+	Start  float64 `json:"start"`
+	End    float64 `json:"end"`
+}
+
+// Pipeline is one pipeline with the runs it had.
+type Pipeline struct {
+	Name     string `json:"name"`
+	Task     string `json:"task"`
+	Endpoint string `json:"endpoint"`
+	Schedule string `json:"schedule"`
+	Ticks    []Tick `json:"ticks"`
+}
+
+// Tick is one run of a pipeline.
+type Tick struct {
+	Run string `json:"run"`
+	// FiredBy says what began it: the schedule, or an invocation with a scheduled time.
+	FiredBy string `json:"firedBy"`
+	// Changes are what happened in the database before it.
+	Changes []data.Change `json:"changes,omitempty"`
+
+	Manifest  manifest.Manifest   `json:"manifest"`
+	Signature signature.Signature `json:"signature"`
+	// Start and End are seconds since the run's start: the event, and the end of the execution.
+	Start float64 `json:"start"`
+	End   float64 `json:"end"`
+	// States are the states that the workflow went through, in order.
+	States  []State `json:"states"`
+	Outcome string  `json:"outcome"`
+
+	TrainingJob string `json:"trainingJob"`
+	// Training are the final metrics that the training job reported.
+	Training []Metric `json:"training,omitempty"`
+
+	// ConfigBefore and ConfigAfter are the endpoint configs that were served; ConfigBefore is empty when there was no
+	// endpoint.
+	ConfigBefore string `json:"configBefore,omitempty"`
+	ConfigAfter  string `json:"configAfter"`
+	// Model is the model of ConfigAfter.
+	Model   string          `json:"model"`
+	HeldOut heldout.Metrics `json:"heldOut"`
+
+	// Prediction is one row that the endpoint was asked for, and Probes are the answers to it while the run was under way.
+	Prediction Prediction `json:"prediction"`
+	Probes     []Probe    `json:"probes,omitempty"`
+}
+
+// Metric is a named number.
+type Metric struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+}
+
+// State is one state of a workflow. Times are seconds since the run's start.
+type State struct {
+	Name  string  `json:"name"`
+	Start float64 `json:"start"`
+	End   float64 `json:"end"`
+	// Visits counts how often a polling loop came through it.
+	Visits int  `json:"visits"`
+	Failed bool `json:"failed,omitempty"`
+}
+
+// Prediction is one request and its answer.
+type Prediction struct {
+	Request string  `json:"request"`
+	Score   float64 `json:"score"`
+	// Before is the answer of the model that was in service before; NaN can't be said in JSON, so nil for none.
+	Before *float64 `json:"before,omitempty"`
+	// Actual is the row's label.
+	Actual float64 `json:"actual"`
+}
+
+// Probe is one answer of the endpoint while it was being updated.
+type Probe struct {
+	At    float64 `json:"at"`
+	Score float64 `json:"score"`
+	// Error is set when there was no answer.
+	Error string `json:"error,omitempty"`
+}
+
+// Notice is a message that the topic's subscribers got.
+type Notice struct {
+	At       float64 `json:"at"`
+	Subject  string  `json:"subject"`
+	Message  string  `json:"message"`
+	Pipeline string  `json:"pipeline"`
+	Run      string  `json:"run"`
+	Outcome  string  `json:"outcome"`
+}
+
+// WriteJSON writes the result for programs.
+func (r Result) WriteJSON(path string) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing the result: %w", err)
+	}
+	if err := os.WriteFile(path, append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("writing the result: %w", err)
+	}
+	return nil
+}
+
+// ReadJSON reads what WriteJSON wrote.
+func ReadJSON(path string) (Result, error) {
+	var r Result
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return r, fmt.Errorf("reading the result: %w", err)
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return r, fmt.Errorf("reading the result %s: %w", path, err)
+	}
+	return r, nil
+}
