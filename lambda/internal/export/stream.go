@@ -47,7 +47,8 @@ func (e *Exporter) export(ctx context.Context, log *slog.Logger, id run.ID, atte
 	defer cancel()
 
 	reading := time.Now()
-	s, err := e.stream(ctx, session, statement, channels.Naming{Pipeline: e.Spec.Pipeline, Run: id, Attempt: attempt})
+	s, err := e.stream(ctx, statement.From, channels.Naming{Pipeline: e.Spec.Pipeline, Run: id, Attempt: attempt},
+		func(ctx context.Context) (source, error) { return session.Query(ctx, statement) })
 	if err != nil {
 		return manifest.Manifest{}, err
 	}
@@ -83,13 +84,23 @@ type streamed struct {
 	channels channels.Result
 }
 
-// stream reads the rows on this goroutine and encodes them on two others, one for each form. Memory is bounded by the batches
-// in the queues, a row group, and the bucket's buffers.
-func (e *Exporter) stream(ctx context.Context, session *sqlserver.Session, statement sqlserver.Statement, naming channels.Naming) (s streamed, err error) {
+// source is a result that is being read.
+type source interface {
+	Columns() []sqlserver.Column
+	// Next gives the next row, which is overwritten by the call after, and io.EOF after the last.
+	Next() ([]any, error)
+	Close() error
+}
+
+var _ source = (*sqlserver.Rows)(nil)
+
+// stream reads the rows on one goroutine and encodes them on two others, one for each form. Memory is bounded by the batches
+// in the queues, a row group, and the bucket's buffers. The context of the query ends with the first error of the three.
+func (e *Exporter) stream(ctx context.Context, from string, naming channels.Naming, query func(context.Context) (source, error)) (s streamed, err error) {
 	group, ctx := errgroup.WithContext(ctx)
-	rows, err := session.Query(ctx, statement)
+	rows, err := query(ctx)
 	if err != nil {
-		return streamed{}, errors.Join(err, group.Wait())
+		return streamed{}, err
 	}
 	defer func() {
 		// After an error there are rows left, and how reading them is broken off doesn't matter.
@@ -98,17 +109,17 @@ func (e *Exporter) stream(ctx context.Context, session *sqlserver.Session, state
 		}
 	}()
 	if s.plan, err = columns.Resolve(rows.Columns(), e.Spec.Dataset); err != nil {
-		return streamed{}, fmt.Errorf("%s: %w", statement.From, err)
+		return streamed{}, fmt.Errorf("%s: %w", from, err)
 	}
 	first, err := rows.Next()
 	if errors.Is(err, io.EOF) {
-		return streamed{}, fmt.Errorf("%s gave no rows: there is nothing to train on; check its conditions, and that the login sees the rows", statement.From)
+		return streamed{}, fmt.Errorf("%s gave no rows: there is nothing to train on; check its conditions, and that the login sees the rows", from)
 	}
 	if err != nil {
 		return streamed{}, err
 	}
 	if err := s.plan.CheckNumbers(first); err != nil {
-		return streamed{}, fmt.Errorf("%s: %w", statement.From, err)
+		return streamed{}, fmt.Errorf("%s: %w", from, err)
 	}
 
 	parquet := parquetfiles.NewWriter(s.plan.Schema(), func(n int) *objects.Writer {
@@ -179,7 +190,7 @@ func (s streamed) complete() error {
 }
 
 // read gathers the rows into batches and gives each to both encoders.
-func (e *Exporter) read(ctx context.Context, rows *sqlserver.Rows, row []any, plan *columns.Plan, to ...chan<- arrow.RecordBatch) (int64, error) {
+func (e *Exporter) read(ctx context.Context, rows source, row []any, plan *columns.Plan, to ...chan<- arrow.RecordBatch) (int64, error) {
 	maxRows, maxBytes := e.Sizes.BatchRows, e.Sizes.BatchBytes
 	if maxRows == 0 {
 		maxRows = DefaultBatchRows
@@ -228,10 +239,10 @@ func (e *Exporter) read(ctx context.Context, rows *sqlserver.Rows, row []any, pl
 }
 
 // drain encodes batches until there are no more, and gives up when somebody else failed.
-func drain(ctx context.Context, from <-chan arrow.RecordBatch, encode func(arrow.RecordBatch) error) error {
+func drain(ctx context.Context, batches <-chan arrow.RecordBatch, encode func(arrow.RecordBatch) error) error {
 	for {
 		select {
-		case batch, more := <-from:
+		case batch, more := <-batches:
 			if !more {
 				return nil
 			}
