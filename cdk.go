@@ -5,6 +5,8 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,10 +24,10 @@ import (
 )
 
 func main() {
-	defer jsii.Close()
-	if err := synth(); err != nil {
+	err := synth()
+	closeRuntime()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		jsii.Close()
 		os.Exit(1)
 	}
 }
@@ -53,6 +55,34 @@ func synth() (err error) {
 	}
 	app.Synth(nil)
 	return nil
+}
+
+// closeRuntime ends the CDK's Node.js process and passes on what it still has to say. jsii waits for that process twice, in
+// two goroutines, and when the wrong one wins, complains about it; that is kept from the user.
+func closeRuntime() {
+	complaint := []byte("Runtime process exited abnormally: waitid: no child processes")
+	stderr := os.Stderr
+	r, w, err := os.Pipe()
+	if err != nil {
+		jsii.Close()
+		return
+	}
+	os.Stderr = w
+	passedOn := make(chan struct{})
+	go func() {
+		defer close(passedOn)
+		for lines := bufio.NewReader(r); ; {
+			line, err := lines.ReadBytes('\n')
+			stderr.Write(bytes.ReplaceAll(line, complaint, nil))
+			if err != nil {
+				return
+			}
+		}
+	}()
+	jsii.Close()
+	w.Close()
+	<-passedOn
+	os.Stderr = stderr
 }
 
 // onlyKey is the context key that limits the app to one environment.

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
+	"sagemaker-datapipeline/constructs/gobuild"
 	"sagemaker-datapipeline/lambda/pipeline"
 )
 
@@ -138,7 +139,7 @@ func (a Architecture) goarch() string {
 func packageFiles(scope constructs.Construct, props functionProps) string {
 	binary := []byte("not compiled: the stack was not selected\n")
 	if *awscdk.Stack_Of(scope).BundlingRequired() {
-		binary = must(compile(props.goPackage, props.architecture.goarch()))
+		binary = must(gobuild.Binary(props.goPackage, props.architecture.goarch()))
 	}
 	dir := must(os.MkdirTemp("", "function-"))
 	spec := must(json.MarshalIndent(props.spec, "", "  "))

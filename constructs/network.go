@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -91,6 +92,10 @@ func ImportNetwork(scope constructs.Construct, id string, props *ImportedNetwork
 		attributes.PrivateSubnetRouteTableIds = jsii.Strings(props.PrivateSubnetRouteTableIDs...)
 	}
 	vpc := awsec2.Vpc_FromVpcAttributes(this, jsii.String("Vpc"), attributes)
+	if len(props.PrivateSubnetRouteTableIDs) == 0 {
+		awscdk.Annotations_Of(vpc).AcknowledgeWarning(jsii.String("@aws-cdk/aws-ec2:noSubnetRouteTableId"),
+			jsii.String("only the endpoint of S3 needs route tables, and it exists"))
+	}
 	network := newNetwork(this, vpc, &awsec2.SubnetSelection{SubnetType: awsec2.SubnetType_PRIVATE_WITH_EGRESS})
 	if !props.EndpointsExist {
 		network.addEndpoints()
