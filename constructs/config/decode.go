@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -175,10 +176,8 @@ func (d decoder) checkText(n *node, f field.Field) {
 }
 
 func (d decoder) checkEnum(n *node, f field.Field) {
-	for _, allowed := range f.Enum {
-		if n.text == allowed {
-			return
-		}
+	if slices.Contains(f.Enum, n.text) {
+		return
 	}
 	remedy := "write " + f.Wanted()
 	if near := nearest(n.text, f.Enum); near != "" && n.kind == text {

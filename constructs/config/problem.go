@@ -18,7 +18,7 @@ type Problem struct {
 }
 
 // Problems is everything that is wrong in a configuration, sorted by path. It is never empty where it is an error.
-type Problems []Problem
+type Problems []Problem //nolint:errname // it is a list of problems first, and an error where it isn't empty
 
 // lineWidth keeps long lists readable on a terminal.
 const lineWidth = 100

@@ -225,12 +225,9 @@ func TestAKeyThatIsWrittenTwiceIsAProblem(t *testing.T) {
 			_, err := Decode([]byte(strings.ReplaceAll(valid, test.from, test.to)), project(t))
 			want := Problem{test.path, "is written twice in the same object", "keep one of them: the last would silently win"}
 			problems, _ := errors.AsType[Problems](err)
-			for _, p := range problems {
-				if p == want {
-					return
-				}
+			if !slices.Contains(problems, want) {
+				t.Errorf("got %v, want %v", err, want)
 			}
-			t.Errorf("got %v, want %v", err, want)
 		})
 	}
 }

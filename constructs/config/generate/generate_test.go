@@ -41,7 +41,7 @@ func TestTheSchemaTakesWhatTheProgramTakesAndNothingElse(t *testing.T) {
 	}
 	for name, test := range map[string]struct{ from, to, want string }{
 		"cdk.json as it is":                    {"", "", ""},
-		"a misspelt key":                       {`"environments"`, `"enviroments"`, "additional properties 'enviroments' not allowed"},
+		"a misspelt key":                       {`"environments"`, `"environmnts"`, "additional properties 'environmnts' not allowed"},
 		"a misspelt key in an override":        {`"demand": { "schedule": {`, `"demand": { "shedule": {`, "additional properties 'shedule' not allowed"},
 		"an account that is a number":          {`"111111111111"`, `111111111111`, "got number, want string"},
 		"an account with a letter":             {`"111111111111"`, `"11111111111x"`, "does not match pattern"},
