@@ -136,8 +136,8 @@ func Start(ctx context.Context, o Options) (*Emulator, error) {
 	return e, nil
 }
 
-// AWSConfig is the configuration of an AWS SDK client for this emulator. Clients of Amazon S3 need
-// s3.Options.UsePathStyle as well: a bucket is no host name here.
+// AWSConfig is the configuration of an AWS SDK client for this emulator. Clients of Amazon S3 need nothing more: the SDK
+// writes a bucket into the path by itself when the address is an IP address.
 func (e *Emulator) AWSConfig() aws.Config {
 	return aws.Config{
 		Region:       Region,

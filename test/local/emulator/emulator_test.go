@@ -61,7 +61,7 @@ func run(m *testing.M) int {
 		})
 	}
 	local.emulator = e
-	local.s3 = s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
+	local.s3 = s3.NewFromConfig(cfg)
 	local.sm = sagemaker.NewFromConfig(cfg)
 	local.runtime = sagemakerruntime.NewFromConfig(cfg)
 	local.sfn = sfn.NewFromConfig(cfg)

@@ -8,7 +8,7 @@ import urllib.parse
 import uuid
 
 from . import apimodel, faults
-from .errors import AwsError, SerializationError, aws_error
+from .errors import AwsError, SerializationError, ValidationError, aws_error
 from .hosting import Hosting
 from .tags import Tags
 from .training import Training
@@ -64,8 +64,14 @@ class Service:
     def _call(self, operation, request):
         if operation not in self._operations:
             raise aws_error("unknown-operation", operation=operation, known=", ".join(sorted(self._operations)))
-        model = self.runtime_model if operation in self.runtime_model.operations else self.model
-        model.check(operation, request)
+        if operation in self.runtime_model.operations:
+            try:
+                self.runtime_model.check(operation, request)
+            except ValidationError as e:
+                e.code = "ValidationError"  # the runtime's name for it
+                raise
+        else:
+            self.model.check(operation, request)
         ordered, performed = self.faults.for_call(operation, request)
         if ordered is not None and not performed:
             raise ordered
