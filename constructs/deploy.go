@@ -127,7 +127,7 @@ func (f *flow) putIntoService(serving awsstepfunctions.IChainable) awsstepfuncti
 				"reason":  jsonata(`$type($states.result.FailureReason) = 'string' ? ': ' & $states.result.FailureReason : ''`),
 				"pending": jsonata(`$type($states.result.PendingDeploymentSummary) = 'object'`),
 			},
-			"previousConfig": jsonata(`$asked or $type($states.result.EndpointConfigName) != 'string' ? $previousConfig : $states.result.EndpointConfigName`),
+			"previousConfig": jsonata(`$asked ? $previousConfig : $type($states.result.EndpointConfigName) = 'string' ? $states.result.EndpointConfigName : $previousConfig`),
 		},
 	})
 	decide := f.choice("What does the endpoint need?", "The state table in docs/workflow.md.", failing(stepDeploy, "Deploy.NeedsAPerson",

@@ -172,8 +172,8 @@ func (f *flow) advices() []advice {
 		{stepDeploy, "EndpointFailed", "Nothing serves. " + endpointLog + " " + again + " It deletes the failed endpoint and creates it anew."},
 		{stepDeploy, "NeedsAPerson", fmt.Sprintf("No request of a workflow can help an endpoint in this state. %s If it doesn't recover: aws sagemaker delete-endpoint --endpoint-name %s. %s", endpointLog, p.Name, again)},
 		{stepDeploy, "TimedOut", "Somebody or something else keeps the endpoint busy, or SageMaker is slow today. Wait until the endpoint is InService. " + again},
-		{stepDeploy, "", "Correct what the text names. " + again},
 		{stepSmoke, "", fmt.Sprintf("The endpoint serves the new model, which doesn't answer as it should. %s To serve the model before it again, if there was one: aws sagemaker update-endpoint --endpoint-name %s --endpoint-config-name, and the name of its config below.", endpointLog, p.Name)},
+		{"", "", "Correct what the text names. " + again},
 	}
 }
 

@@ -36,7 +36,7 @@ var templates = map[string]map[string]any{}
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// The situations spend their time waiting, not computing.
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	if err := flag.Set("test.parallel", "8"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
