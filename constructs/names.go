@@ -8,8 +8,8 @@ import (
 )
 
 // MaxNameLength is the longest prefix that SageMaker's 63 characters leave room for: a training job of a later attempt is
-// called <prefix>-<run id>-a<n>, and n has one more digit than anyone needs.
-const MaxNameLength = 63 - len("-") - run.IDLength - len("-a99") + 1
+// called <prefix>-<run id>-a<n>, and n stays below 100.
+const MaxNameLength = 63 - len("-") - run.IDLength - len("-a99")
 
 var nameForm = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 

@@ -144,6 +144,17 @@ func TestASuccessfulRunTakesSeventeenTransitionsAndThreeMoreForEachLook(t *testi
 	}
 }
 
+func TestTheLastAttemptOfThePipelineWithTheLongestNameFitsSageMaker(t *testing.T) {
+	attempts := 1
+	for _, retry := range decode(t, "plain").States["Train"].Retry {
+		attempts += retry.MaxAttempts
+	}
+	name := strings.Repeat("x", constructs.MaxNameLength) + "-" + first + fmt.Sprintf("-a%d", attempts)
+	if len(name) > 63 {
+		t.Fatalf("%s has %d characters", name, len(name))
+	}
+}
+
 func TestWhatCantBeDeployedIsRefusedWithTheRemedy(t *testing.T) {
 	for _, c := range []struct {
 		name   string
