@@ -105,7 +105,9 @@ func (w *Writer) send() error {
 	number, buffer := w.sent, w.buffer
 	w.buffer = nil
 	w.inFlight.Go(func() {
-		defer func() { w.bucket.buffers <- buffer }()
+		// A request that failed may still be reading its body (net/http says so): that buffer isn't used again.
+		free := (*bytes.Buffer)(nil)
+		defer func() { w.bucket.buffers <- free }()
 		out, err := w.bucket.api.UploadPart(w.ctx, &s3.UploadPartInput{
 			Bucket: aws.String(w.bucket.name), Key: aws.String(w.key), UploadId: aws.String(w.uploadID),
 			PartNumber: aws.Int32(number), Body: bytes.NewReader(buffer.Bytes()), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
@@ -114,6 +116,7 @@ func (w *Writer) send() error {
 			_ = w.fail(fmt.Errorf("part %d: %w", number, err)) // Write and Close report it
 			return
 		}
+		free = buffer
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		// The parts arrive in any order and are named in theirs.
