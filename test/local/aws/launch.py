@@ -59,6 +59,9 @@ def _configure(port, state):
     address = f"http://127.0.0.1:{port}"
     scratch = os.path.join(state, "tmp")
     os.makedirs(scratch, exist_ok=True)
+    # Functions inherit this environment: nothing of the caller's own AWS account belongs in it.
+    for name in [n for n in os.environ if n.startswith("AWS_")]:
+        del os.environ[name]
     os.environ.update({
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",
@@ -69,13 +72,13 @@ def _configure(port, state):
         # What the functions get as the address of AWS.
         "AWS_ENDPOINT_URL": address,
         "AWS_ENDPOINT_URL_S3": address,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
         # MiniStack unpacks functions below the temporary folder.
         "TMPDIR": scratch,
         # A container service is neither needed nor looked for.
         "DOCKER_HOST": "",
     })
-    for name in ("AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_SESSION_TOKEN"):
-        os.environ.pop(name, None)
 
 
 def _log_to(path):

@@ -50,8 +50,9 @@ type Options struct {
 	// Python is the interpreter with the packages of test/local/aws/requirements.txt.
 	// Default: .venv/bin/python of the repository, which `make tools` makes.
 	Python string
-	// Env is added to the environment of the emulator, and so of the functions that it runs, as KEY=value.
-	// SFN_WAIT_SCALE=0.1 shortens every Wait and retry interval of Step Functions to a tenth.
+	// Env is added to the environment of the emulator, and so of the functions that it runs, as KEY=value; what begins with
+	// AWS_ is set by the emulator itself. SFN_WAIT_SCALE=0.1 shortens every Wait and retry interval of Step Functions to a
+	// tenth.
 	Env []string
 	// LogTo gets what the emulator prints before it logs to <StateDir>/emulator.log: what is wrong at its start.
 	// Default: nowhere.

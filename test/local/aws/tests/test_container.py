@@ -137,7 +137,7 @@ class Training(unittest.TestCase):
         code, _ = self.finish(self.train({"num_round": "2", "objective": "binary:logistic"}, rows="4,1\n-3,0\n"))
         self.assertEqual(code, 1)
         with open(os.path.join(self.base, "output", "failure"), encoding="utf-8") as f:
-            self.assertIn("label must be in [0,1] for logistic regression", f.read())
+            self.assertIn("for logistic regression", f.read())
 
     def test_it_ends_when_the_one_who_started_it_is_gone(self):
         process = self.train({"num_round": "100000000"})
