@@ -84,6 +84,8 @@ func setUp(ctx context.Context, log *slog.Logger) (*export.Exporter, error) {
 		return nil, fmt.Errorf("loading the AWS configuration: %w", err)
 	}
 	store := s3.NewFromConfig(sdk, func(o *s3.Options) {
+		// S3 asks a bucket's first busy minutes to slow down, and giving up means to read the source again. Default: 3.
+		o.RetryMaxAttempts = 8
 		// An endpoint of one's own (an emulator) has no name for each bucket.
 		o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
 	})

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sagemaker-datapipeline/lambda/internal/export"
+	"sagemaker-datapipeline/lambda/pipeline"
+)
+
+func TestAMalformedEventNeedsNeitherSpecNorEnvironment(t *testing.T) {
+	exporter := func() (*export.Exporter, error) { return nil, errors.New("the exporter was set up") }
+	for _, event := range []string{`{}`, `{"scheduledTime":"tomorrow"}`, `[]`, ``} {
+		if _, err := handle(t.Context(), exporter, []byte(event), ""); err == nil || !strings.Contains(err.Error(), "scheduledTime") {
+			t.Errorf("%s gave %v", event, err)
+		}
+	}
+}
+
+func TestWhatTheFunctionNeedsIsNamed(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	environment := map[string]string{
+		"DATA_BUCKET": "data", "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:000000000000:stateMachine:m", "DATABASE_SECRET_ARN": "s",
+		"AWS_REGION": "us-east-1",
+	}
+	for name, value := range environment {
+		t.Setenv(name, value)
+	}
+	if _, err := setUp(t.Context(), log); err == nil || !strings.Contains(err.Error(), pipeline.FileName) {
+		t.Errorf("without a spec: %v", err)
+	}
+	deploy(t, pipeline.Spec{Version: pipeline.Version, Project: "ml", Environment: "dev", Pipeline: "fraud"})
+	e, err := setUp(t.Context(), log)
+	if err != nil || e.Spec.Name() != "ml-dev-fraud" || e.Bucket.Name() != "data" {
+		t.Fatalf("got %+v, %v", e, err)
+	}
+	t.Setenv("DATA_BUCKET", "")
+	t.Setenv("DATABASE_SECRET_ARN", "")
+	if _, err := setUp(t.Context(), log); err == nil || !strings.Contains(err.Error(), "lacks DATA_BUCKET, DATABASE_SECRET_ARN: deploy") {
+		t.Errorf("without its environment: %v", err)
+	}
+}
+
+// deploy puts the spec where the function finds it: beside the binary, which here is the test's own.
+func deploy(t *testing.T, spec pipeline.Spec) {
+	t.Helper()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(filepath.Dir(binary), pipeline.FileName)
+	b, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(path) })
+}
