@@ -28,6 +28,7 @@ def main():
     state = os.path.abspath(arguments.state)
     os.makedirs(state, exist_ok=True)
 
+    import schedules
     from sagemaker_local import hooks, processes
 
     try:
@@ -35,6 +36,7 @@ def main():
         _configure(arguments.port, state)
         _log_to(os.path.join(state, "emulator.log"))
         service = hooks.install(state, arguments.port)
+        schedules.install()
     except hooks.HookMissing as error:
         sys.exit(f"starting the local AWS: {error}")
     if arguments.until_stdin_closes:
