@@ -178,8 +178,10 @@ func (f *flow) putIntoService(serving awsstepfunctions.IChainable) awsstepfuncti
 		When(condition(`$endpoint.status = 'InService' and $not($endpoint.pending) and $not($asked)`), update, nil).
 		When(condition(`$endpoint.status = 'Failed' and $not($asked)`), remove, nil).
 		When(condition(fmt.Sprintf(`$looks < %d and ($endpoint.pending or $endpoint.status in ['Creating', 'Updating', 'SystemUpdating', 'RollingBack', 'Deleting', 'Throttled'])`, maxLooks)), wait, when("It is being changed, by this run or by somebody else.", nil)).
-		When(condition(`$endpoint.status = 'InService' and $not($endpoint.pending)`), f.failed, when("", failing(stepDeploy, "Deploy.RolledBack",
-			`'the endpoint is in service, but with '& $endpoint.config & ' and not with ' & $job & ': SageMaker rolled the update back' & $endpoint.reason`))).
+		When(condition(`$endpoint.status = 'InService' and $not($endpoint.pending) and $endpoint.config = $previousConfig`), f.failed, when("In service is not deployed.", failing(stepDeploy, "Deploy.RolledBack",
+			`'the endpoint is in service, but with ' & $endpoint.config & ' as before: SageMaker rolled the update to ' & $job & ' back' & $endpoint.reason`))).
+		When(condition(`$endpoint.status = 'InService' and $not($endpoint.pending)`), f.failed, when("", failing(stepDeploy, "Deploy.Replaced",
+			`'the endpoint is in service, but with ' & $endpoint.config & ': another run or a person has put it there after this run had asked for ' & $job`))).
 		When(condition(`$endpoint.status = 'Failed'`), f.failed, when("", failing(stepDeploy, "Deploy.EndpointFailed",
 			`'the endpoint is Failed' & $endpoint.reason`))).
 		When(condition(fmt.Sprintf(`$looks >= %d`, maxLooks)), f.failed, when("", failing(stepDeploy, "Deploy.TimedOut",

@@ -169,6 +169,7 @@ func (f *flow) advices() []advice {
 		{stepConfig, "", "The model is there, but SageMaker refuses its endpoint config. Correct what the text names, often the endpoint's instance type. " + again},
 		{stepDeploy, "ResourceLimitExceeded", fmt.Sprintf("The account's quota of machines is used up or too low. An update runs old and new machines side by side and needs room for both. Look at Service Quotas, Amazon SageMaker, %q. ", endpoint+" for endpoint usage") + again},
 		{stepDeploy, "RolledBack", "The new model did not come up, and the one before it still serves. " + endpointLog + " " + again},
+		{stepDeploy, "Replaced", "If what serves now is newer than this run, do nothing. Else start the state machine again with the input of this execution."},
 		{stepDeploy, "EndpointFailed", "Nothing serves. " + endpointLog + " " + again + " It deletes the failed endpoint and creates it anew."},
 		{stepDeploy, "NeedsAPerson", fmt.Sprintf("No request of a workflow can help an endpoint in this state. %s If it doesn't recover: aws sagemaker delete-endpoint --endpoint-name %s. %s", endpointLog, p.Name, again)},
 		{stepDeploy, "TimedOut", "Somebody or something else keeps the endpoint busy, or SageMaker is slow today. Wait until the endpoint is InService. " + again},

@@ -26,8 +26,11 @@ type definition struct {
 		Type, Resource, Next, Default string
 		Arguments                     map[string]any
 		Assign                        map[string]any
-		Choices                       []struct{ Condition, Next string }
-		Retry                         []struct {
+		Choices                       []struct {
+			Condition, Next string
+			Assign          map[string]any
+		}
+		Retry []struct {
 			ErrorEquals []string
 			MaxAttempts int
 		}

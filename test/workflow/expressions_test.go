@@ -190,6 +190,91 @@ func TestNoAnswerOfAWSBreaksWhatReadsIt(t *testing.T) {
 	}
 }
 
+func TestTheEndpointGetsWhatItsStateCallsFor(t *testing.T) {
+	choice := decode(t, "plain").States["What does the endpoint need?"]
+	const (
+		wait, smoke, create, update, remove, gaveUp = "Wait for endpoint", "Smoke test", "Create endpoint", "Update endpoint", "Delete failed endpoint", "Explain"
+	)
+	type look struct {
+		status, config string
+		pending        bool
+		looks          int
+	}
+	cases := []struct {
+		look          look
+		before, after string // where it goes before and after the run asked for "new"; "old" served before
+		error         string // of a failure after
+	}{
+		{look{status: "Absent"}, create, gaveUp, "Deploy.EndpointGone"},
+		{look{status: "InService", config: "new"}, smoke, smoke, ""},
+		{look{status: "InService", config: "new", looks: 9999}, smoke, smoke, ""},
+		{look{status: "InService", config: "new", pending: true}, wait, wait, ""},
+		{look{status: "InService", config: "old"}, update, gaveUp, "Deploy.RolledBack"},
+		{look{status: "InService", config: "old", pending: true}, wait, wait, ""},
+		{look{status: "InService", config: "third"}, update, gaveUp, "Deploy.Replaced"},
+		{look{status: "Creating", config: "old"}, wait, wait, ""},
+		{look{status: "Creating", config: "new"}, wait, wait, ""},
+		{look{status: "Updating", config: "old", pending: true}, wait, wait, ""},
+		{look{status: "SystemUpdating", config: "old"}, wait, wait, ""},
+		{look{status: "RollingBack", config: "old"}, wait, wait, ""},
+		{look{status: "Deleting", config: "old"}, wait, wait, ""},
+		{look{status: "Throttled"}, wait, wait, ""},
+		{look{status: "Failed", config: "old"}, remove, gaveUp, "Deploy.EndpointFailed"},
+		{look{status: "Failed", config: "new"}, remove, gaveUp, "Deploy.EndpointFailed"},
+		{look{status: "OutOfService", config: "old"}, gaveUp, gaveUp, ""},
+		{look{status: "UpdateRollbackFailed", config: "new"}, gaveUp, gaveUp, ""},
+		{look{status: "Unreadable"}, gaveUp, gaveUp, ""},
+		{look{status: "SomethingNew", config: "new"}, gaveUp, gaveUp, ""},
+		{look{status: "Updating", config: "old", looks: 239}, wait, wait, ""},
+		{look{status: "Updating", config: "old", looks: 240}, gaveUp, gaveUp, "Deploy.TimedOut"},
+		{look{status: "InService", config: "new", pending: true, looks: 240}, gaveUp, gaveUp, "Deploy.TimedOut"},
+		{look{status: "InService", config: "old", looks: 240}, update, gaveUp, "Deploy.RolledBack"},
+	}
+	var expressions []evaluation
+	for _, c := range cases {
+		for _, asked := range []bool{false, true} {
+			for _, way := range choice.Choices {
+				expressions = append(expressions, evaluation{Expression: way.Condition, Variables: map[string]any{
+					"job": "new", "previousConfig": "old", "asked": asked, "looks": c.look.looks,
+					"endpoint": map[string]any{"status": c.look.status, "config": c.look.config, "pending": c.look.pending, "reason": ""},
+				}})
+			}
+		}
+	}
+	done := evaluate(t, expressions)
+	for _, c := range cases {
+		for _, asked := range []bool{false, true} {
+			next, failure := choice.Default, choice.Assign
+			for i, way := range choice.Choices {
+				if done[i].Error != "" {
+					t.Fatalf("%+v: %s", c.look, done[i].Error)
+				}
+				if done[i].Value == true {
+					next, failure = way.Next, way.Assign
+					break
+				}
+			}
+			done = done[len(choice.Choices):]
+			want, name := c.before, ""
+			if asked {
+				want, name = c.after, c.error
+			}
+			if next != want {
+				t.Errorf("%+v, asked %v: %s, want %s", c.look, asked, next, want)
+			}
+			f, _ := failure["failure"].(map[string]any)
+			if name != "" && f["error"] != name {
+				t.Errorf("%+v, asked %v: the failure is %v, want %s", c.look, asked, f["error"], name)
+			}
+		}
+	}
+	for _, state := range []string{create, update} {
+		if got := decode(t, "plain").States[state].Assign; got["asked"] != true || got["looks"] != 0.0 {
+			t.Errorf("%s assigns %v: it has asked, and the looks after are counted anew", state, got)
+		}
+	}
+}
+
 func TestOnlyOneFiniteNumberIsAnAnswer(t *testing.T) {
 	d := decode(t, "plain")
 	isNumber := d.States["A finite number?"].Choices[0].Condition

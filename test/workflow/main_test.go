@@ -44,9 +44,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	code := m.Run()
-	jsii.Close()
-	os.Exit(code)
+	os.Exit(m.Run())
 }
 
 func synthesise() (err error) {

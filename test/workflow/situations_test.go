@@ -287,7 +287,12 @@ const quotaText = "The account-level service limit 'ml.m5.large for training job
 func TestWhateverARunMeetsItEndsAsTheTableSays(t *testing.T) {
 	l := newLab(t)
 	ends := make([]end, len(situations))
+	var both [2]result
 	t.Run("executing", func(t *testing.T) {
+		t.Run("two runs at once", func(t *testing.T) {
+			t.Parallel()
+			l.playBoth(t, &both)
+		})
 		for i, s := range situations {
 			t.Run(s.pipeline, func(t *testing.T) {
 				t.Parallel() // the templates are there; nothing here uses jsii
@@ -299,6 +304,22 @@ func TestWhateverARunMeetsItEndsAsTheTableSays(t *testing.T) {
 	for i, s := range situations {
 		t.Run(s.name, func(t *testing.T) { check(t, s, ends[i], notices[ends[i].arn]) })
 	}
+	t.Run("of two runs at once the endpoint serves one, and neither takes the other for a roll-back", func(t *testing.T) {
+		for _, r := range both {
+			if r.error != "" && r.error != "Deploy.Replaced" {
+				t.Errorf("an execution ended with %s: %s", r.error, r.cause)
+			}
+			if len(notices[r.arn]) != 1 {
+				t.Errorf("there are %d notices of %s", len(notices[r.arn]), r.arn)
+			}
+		}
+		if both[0].error != "" && both[1].error != "" {
+			t.Error("neither run put its model into service")
+		}
+		if status, config := l.endpoint(t, prefix("plain")); status != "InService" || !strings.HasPrefix(config, prefix("plain")+"-2026010") {
+			t.Errorf("the endpoint is %s on %s", status, config)
+		}
+	})
 }
 
 // end is what there is when a situation is over.
@@ -356,6 +377,19 @@ func (l *lab) play(t *testing.T, s situation) end {
 		ok(t, err)
 	}
 	return e
+}
+
+// playBoth executes two runs of one pipeline at the same time.
+func (l *lab) playBoth(t *testing.T, both *[2]result) {
+	machine := l.deploy(t, "plain")
+	for i, id := range []string{first, "20260102t020000z"} {
+		input := l.export(t, "plain")
+		input["run"] = id // on the same data: what differs is the names
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			both[i] = l.execute(t, machine, id, input, nil)
+		})
+	}
 }
 
 func check(t *testing.T, s situation, e end, notices []notice) {
