@@ -107,6 +107,7 @@ $(TEST_TOOLS): test/requirements.txt $(LOCAL_TOOLS)
 bin/local:
 	@go build -o bin/local ./test/local
 .app:
+	@[ -x bin/app ] || echo "compiling the CDK app: about two minutes the first time"
 	@go build -o bin/app .
 
 # One line for each thing that is missing or too old, before anything else can fail with a page of text.

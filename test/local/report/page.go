@@ -37,6 +37,7 @@ func page() *template.Template {
 		"deref":     func(x *float64) string { return number(*x) },
 		"width":     func(start, end, of float64) string { return fmt.Sprintf("%.3f%%", 100*(end-start)/max(of, 1e-9)) },
 		"file":      filepath.Base,
+		"hasNumber": func(name string) bool { return strings.HasSuffix(name, " 1") || strings.HasSuffix(name, " 2") },
 		"last":      func(ticks []Tick) Tick { return ticks[len(ticks)-1] },
 		"lines":     func(s string) []string { return strings.Split(strings.TrimSpace(s), "\n") },
 		"number":    number,

@@ -39,7 +39,7 @@ func sample() Result {
 	tick := func(run string, start float64, h heldout.Metrics, s signature.Signature) Tick {
 		at := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
 		return Tick{
-			Run: run, FiredBy: "an invocation with its scheduled time", Start: start, End: start + 9, Outcome: "succeeded",
+			Run: run, FiredBy: "invoked with its scheduled time", Start: start, End: start + 9, Outcome: "succeeded",
 			Manifest: manifest.Manifest{
 				Rows: 207_506, Bytes: 31_004_120, StartedAt: at, CommittedAt: at.Add(2300 * time.Millisecond),
 				Source: manifest.Source{Guarantee: "Each row that was committed when the statement began, once."},

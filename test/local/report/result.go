@@ -73,7 +73,7 @@ type Pipeline struct {
 // Tick is one run of a pipeline.
 type Tick struct {
 	Run string `json:"run"`
-	// FiredBy says what began it: the schedule, or an invocation with a scheduled time.
+	// FiredBy says what began it, the schedule or an invocation with a scheduled time, in words that go on after the run's id.
 	FiredBy string `json:"firedBy"`
 	// Changes are what happened in the database before it.
 	Changes []data.Change `json:"changes,omitempty"`
