@@ -102,10 +102,11 @@ $(TEST_TOOLS): test/requirements.txt $(LOCAL_TOOLS)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r test/requirements.txt
 	@touch $@
 
-# Go knows best what has changed, so these always ask it.
+# Go knows best what has changed, so these always ask it. The runner is built with the flags of the functions
+# (constructs/gobuild), so that a cold cache compiles what they share once.
 .PHONY: bin/local .app
 bin/local:
-	@go build -o bin/local ./test/local
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/local ./test/local
 .app:
 	@[ -x bin/app ] || echo "compiling the CDK app: about two minutes the first time"
 	@go build -o bin/app .
