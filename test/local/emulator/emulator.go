@@ -89,7 +89,7 @@ func Start(ctx context.Context, o Options) (*Emulator, error) {
 	if _, err := os.Stat(o.Python); err != nil {
 		return nil, fmt.Errorf("starting the local AWS: there is no Python with its packages at %s: run `make tools`", filepath.Clean(o.Python))
 	}
-	port, err := choosePort(o.Port)
+	port, err := choosePort(ctx, o.Port)
 	if err != nil {
 		return nil, fmt.Errorf("starting the local AWS: %w", err)
 	}
@@ -115,7 +115,8 @@ func Start(ctx context.Context, o Options) (*Emulator, error) {
 	if o.LogTo != nil {
 		out = io.MultiWriter(&said, o.LogTo)
 	}
-	e.command = exec.Command(o.Python, launcher, "--port", strconv.Itoa(port), "--state", stateDir, "--until-stdin-closes") //nolint:gosec // the interpreter is the caller's choice
+	e.command = exec.CommandContext(context.WithoutCancel(ctx), o.Python, launcher,
+		"--port", strconv.Itoa(port), "--state", stateDir, "--until-stdin-closes")
 	e.command.Env = append(os.Environ(), o.Env...)
 	e.command.Stdout, e.command.Stderr = out, out
 	// A group of its own: Ctrl-C is for the one who started it, and Stop ends all of it at once.
@@ -208,8 +209,8 @@ func (e *Emulator) tail(said string) string {
 }
 
 // choosePort is the wanted port if nobody has it, or a free one for 0.
-func choosePort(wanted int) (int, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(wanted)))
+func choosePort(ctx context.Context, wanted int) (int, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(wanted)))
 	if err != nil {
 		return 0, fmt.Errorf("port %d of 127.0.0.1 is taken: stop what uses it (another local AWS?) or choose another port", wanted)
 	}

@@ -64,6 +64,19 @@ func TestErrorsHaveTheCodesAndTextsOfAWS(t *testing.T) {
 			code: "ValidationException", text: `No S3 objects found under S3 URL "s3://` + bucket + `/nothing/" given in input data source.`,
 		},
 		{
+			name: "a manifest that is none",
+			call: func(ctx context.Context) error {
+				if err := put(ctx, "bad.manifest", `["a.csv"]`); err != nil {
+					return err
+				}
+				_, err := local.sm.CreateTrainingJob(ctx, job("bad-manifest", func(in *sagemaker.CreateTrainingJobInput) {
+					in.InputDataConfig[0].DataSource.S3DataSource.S3Uri = aws.String("s3://" + bucket + "/bad.manifest")
+				}))
+				return err
+			},
+			code: "ValidationException", text: `the manifest s3://` + bucket + `/bad.manifest must be a list that begins with {"prefix": "s3://…"}`,
+		},
+		{
 			name: "spot without a time to wait",
 			call: func(ctx context.Context) error {
 				_, err := local.sm.CreateTrainingJob(ctx, job("spot", func(in *sagemaker.CreateTrainingJobInput) {

@@ -259,6 +259,35 @@ func TestARolledBackUpdateIsInServiceOnTheOldConfiguration(t *testing.T) {
 	}
 }
 
+func TestRetainingTheVariantsPropertiesKeepsTheOldInstanceCount(t *testing.T) {
+	deployable(t, "retain", trained(t))
+	if _, err := local.sm.CreateEndpointConfig(t.Context(), &sagemaker.CreateEndpointConfigInput{
+		EndpointConfigName: aws.String("retain-more"),
+		ProductionVariants: []types.ProductionVariant{{
+			VariantName: aws.String("primary"), ModelName: aws.String("retain"),
+			InstanceType: types.ProductionVariantInstanceTypeMlM5Large, InitialInstanceCount: aws.Int32(3),
+		}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	createEndpoint(t, "retain", "retain")
+	awaitEndpoint(t, "retain", types.EndpointStatusInService)
+	for _, test := range []struct {
+		retain bool
+		want   int32
+	}{{true, 1}, {false, 3}} {
+		if _, err := local.sm.UpdateEndpoint(t.Context(), &sagemaker.UpdateEndpointInput{
+			EndpointName: aws.String("retain"), EndpointConfigName: aws.String("retain-more"), RetainAllVariantProperties: aws.Bool(test.retain),
+		}); err != nil {
+			t.Fatalf("updating the endpoint: %v", err)
+		}
+		out := awaitEndpoint(t, "retain", types.EndpointStatusInService)
+		if got := aws.ToInt32(out.ProductionVariants[0].CurrentInstanceCount); got != test.want {
+			t.Errorf("with RetainAllVariantProperties %t the endpoint has %d instances, want %d", test.retain, got, test.want)
+		}
+	}
+}
+
 func TestAModelThatCantBeLoadedFailsTheEndpointsHealthCheck(t *testing.T) {
 	const artifact = "s3://" + bucket + "/broken.tar.gz"
 	if err := put(t.Context(), "broken.tar.gz", "no archive"); err != nil {
@@ -271,6 +300,19 @@ func TestAModelThatCantBeLoadedFailsTheEndpointsHealthCheck(t *testing.T) {
 	}
 	_, err := invoke(t, "broken", "1,2")
 	wantError(t, err, "ValidationError", "Endpoint broken of account 000000000000 not found.")
+
+	// An endpoint that serves goes on serving what it had.
+	deployable(t, "healthy", trained(t))
+	createEndpoint(t, "healthy", "healthy")
+	awaitEndpoint(t, "healthy", types.EndpointStatusInService)
+	updateEndpoint(t, "healthy", "broken")
+	awaitEndpoint(t, "healthy", types.EndpointStatusRollingBack)
+	if out := awaitEndpoint(t, "healthy", types.EndpointStatusInService); aws.ToString(out.EndpointConfigName) != "healthy" {
+		t.Errorf("after an update to a broken model the endpoint is on %s, want healthy", aws.ToString(out.EndpointConfigName))
+	}
+	if score := scores(t, "healthy", "0.95,0.5")[0]; score < 0.5 {
+		t.Errorf("after an update to a broken model the old one does not answer: %v", score)
+	}
 }
 
 func wantError(t *testing.T, err error, code, text string) {

@@ -1,6 +1,8 @@
 package emulator_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +31,34 @@ func TestATrainingJobTrainsOnExactlyTheManifestsFiles(t *testing.T) {
 	}
 	if auc := metrics["validation:auc"]; auc < 0.9 || auc > 1 {
 		t.Errorf("validation:auc is %v, the label follows from a feature: want at least 0.9 (metrics: %v)", auc, metrics)
+	}
+}
+
+func TestAPrefixIsAPrefixOfCharacters(t *testing.T) {
+	for key, body := range map[string]string{"prefix/run-1/a.csv": rows(1, 30), "prefix/run-10/b.csv": rows(2, 12)} {
+		if err := put(t.Context(), key, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct {
+		uri  string
+		want string
+	}{
+		"prefix-open":   {"/prefix/run-1", "Train matrix has 42 rows and 2 columns"},
+		"prefix-closed": {"/prefix/run-1/", "Train matrix has 30 rows and 2 columns"},
+	} {
+		out := train(t, job(name, func(in *sagemaker.CreateTrainingJobInput) {
+			in.InputDataConfig = in.InputDataConfig[:1]
+			in.InputDataConfig[0].DataSource.S3DataSource.S3DataType = types.S3DataTypeS3Prefix
+			in.InputDataConfig[0].DataSource.S3DataSource.S3Uri = aws.String("s3://" + bucket + test.uri)
+		}))
+		log, err := os.ReadFile(filepath.Join(filepath.Dir(local.emulator.LogFile), "training-jobs", name, "training.log"))
+		if err != nil {
+			t.Fatalf("the job ended %s: %s: %v", out.TrainingJobStatus, aws.ToString(out.FailureReason), err)
+		}
+		if !strings.Contains(string(log), test.want) {
+			t.Errorf("with the prefix %s the log does not say %q:\n%s", test.uri, test.want, log)
+		}
 	}
 }
 

@@ -26,6 +26,9 @@ _RUNTIME_HEADERS = {
 
 LOCAL_PREFIX = "/_local/sagemaker/"
 
+# How much of an invocation's body the record of calls keeps, in bytes.
+RECORDED_BODY = 1000
+
 
 class Service:
     """SageMaker and its runtime."""
@@ -153,10 +156,10 @@ def _error_answer(error, content_type="application/x-amz-json-1.1"):
 
 
 def _presentable(request):
-    """The request as the record shows it: JSON has no bytes."""
+    """The request as the record shows it: JSON has no bytes, and the record is no place for megabytes of them."""
     if not isinstance(request, dict):
         return request
-    return {k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in request.items()}
+    return {k: v[:RECORDED_BODY].decode(errors="replace") if isinstance(v, bytes) else v for k, v in request.items()}
 
 
 def request_id():

@@ -79,7 +79,7 @@ class Model:
             violations.append(f"Value at '{path}' failed to satisfy constraint: Exactly one member of the union must be set")
         for member in shape.get("required", []):
             if value.get(member) is None:
-                violations.append(f"Value null at '{_below(path, member)}' failed to satisfy constraint: Member must not be null")
+                violations.append(must_not_be_null(_below(path, member)))
         for member, child in value.items():
             if child is not None:
                 self._check(members[member]["shape"], child, _below(path, member), violations)
@@ -157,6 +157,11 @@ class Model:
         if compiled is None:
             compiled = self._patterns[pattern] = _java_pattern(pattern)
         return compiled
+
+
+def must_not_be_null(member):
+    """The violation of a request that lacks the member."""
+    return f"Value null at '{member[0].lower() + member[1:]}' failed to satisfy constraint: Member must not be null"
 
 
 def _java_pattern(pattern):

@@ -135,6 +135,8 @@ class Hosting:
                 raise aws_error("endpoint-in-progress", arn=endpoint.arn)
             if endpoint.status != "InService":
                 raise aws_error("endpoint-not-updatable", arn=endpoint.arn, status=endpoint.status)
+            if request.get("RetainAllVariantProperties") and endpoint.serving is not None:
+                version.retain(endpoint.serving, {p["VariantPropertyType"] for p in request.get("ExcludeRetainedVariantProperties", [])})
             endpoint.enter("Updating")
             endpoint.request = request
             endpoint.pending = version
@@ -283,7 +285,8 @@ class Hosting:
         config = self._find(self._configs, "endpoint-config", config_name)
         models = {v["VariantName"]: self._find(self._models, "model", v["ModelName"]) for v in config["ProductionVariants"]}
         self._versions += 1
-        return _Version(config_name, config["ProductionVariants"], models, os.path.join(self._state, endpoint, str(self._versions)))
+        variants = [dict(v) for v in config["ProductionVariants"]]
+        return _Version(config_name, variants, models, os.path.join(self._state, endpoint, str(self._versions)))
 
     def _find(self, records, kind, name):
         if name not in records:
@@ -335,6 +338,15 @@ class _Version:
     def __init__(self, config_name, variants, models, folder):
         self.config_name, self.variants, self._models, self._folder = config_name, variants, models, folder
         self._servers = {}
+
+    def retain(self, old, excluded):
+        """Takes over what the old version's variants of the same names had, whatever the new configuration says."""
+        before = {v["VariantName"]: v for v in old.variants}
+        for variant in self.variants:
+            for kind, member in (("DesiredInstanceCount", "InitialInstanceCount"), ("DesiredWeight", "InitialVariantWeight")):
+                kept = before.get(variant["VariantName"], {})
+                if kind not in excluded and member in kept:
+                    variant[member] = kept[member]
 
     def start(self, s3):
         for variant in self.variants:

@@ -6,8 +6,9 @@ import re
 
 _CONTAINER = os.path.join(os.path.dirname(__file__), "container")
 
-# Image (repository:tag) → the distribution on PyPI that holds the same library, and its version.
-IMAGES = {"sagemaker-xgboost:3.2-0": ("xgboost-cpu", "3.2.0")}
+# Image (repository:tag) → the distributions on PyPI that hold the same library, and its version. xgboost-cpu is the small
+# one; where there is no wheel of it, xgboost is the same without GPU.
+IMAGES = {"sagemaker-xgboost:3.2-0": (("xgboost-cpu", "xgboost"), "3.2.0")}
 
 TRAIN = os.path.join(_CONTAINER, "train.py")
 SERVE = os.path.join(_CONTAINER, "serve.py")
@@ -28,10 +29,15 @@ def check(uri):
         raise NoSuchImage(
             f"ClientError: the local SageMaker does not have the image {uri}. It has: "
             + ", ".join(f"<account>.dkr.ecr.<region>.amazonaws.com/{name}" for name in IMAGES))
-    distribution, version = IMAGES[image]
+    distributions, version = IMAGES[image]
+    found = [v for v in map(_installed, distributions) if v is not None]
+    if version not in found:
+        raise NoSuchImage(f"InternalServerError: the image {image} holds {distributions[0]} {version}, here is "
+                          f"{', '.join(found) or 'none'}: run `make tools`")
+
+
+def _installed(distribution):
     try:
-        found = importlib.metadata.version(distribution)
+        return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        found = "no version"
-    if found != version:
-        raise NoSuchImage(f"InternalServerError: the image {image} holds {distribution} {version}, here is {found}: run `make tools`")
+        return None

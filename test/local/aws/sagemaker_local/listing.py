@@ -6,21 +6,21 @@ from .errors import ValidationError
 PAGE = 10
 
 
-def select(records, request, name, status=None):
-    """The records that the filters of a List request let through, in the order it asks for."""
+def select(records, request, name, status=None, order="Descending"):
+    """The records that the filters of a List request let through, in the order it asks for; order is its default."""
     found = list(records)
     if "NameContains" in request:
         found = [r for r in found if request["NameContains"].lower() in r[name].lower()]
     if status and "StatusEquals" in request:
         found = [r for r in found if r[status] == request["StatusEquals"]]
-    for member, compare in (("CreationTime", "CreationTime"), ("LastModifiedTime", "LastModifiedTime")):
+    for member in ("CreationTime", "LastModifiedTime"):
         if member + "After" in request:
-            found = [r for r in found if r[compare] > request[member + "After"]]
+            found = [r for r in found if r[member] > request[member + "After"]]
         if member + "Before" in request:
-            found = [r for r in found if r[compare] < request[member + "Before"]]
+            found = [r for r in found if r[member] < request[member + "Before"]]
     by = request.get("SortBy", "CreationTime")
     key = {"Name": lambda r: r[name], "Status": lambda r: r[status] if status else ""}.get(by, lambda r: r["CreationTime"])
-    return sorted(found, key=key, reverse=request.get("SortOrder", "Descending") == "Descending")
+    return sorted(found, key=key, reverse=request.get("SortOrder", order) == "Descending")
 
 
 def page(items, request, most=PAGE):

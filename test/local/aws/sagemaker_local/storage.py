@@ -19,10 +19,18 @@ class StorageError(Exception):
     """S3 said no, or an input isn't what it should be."""
 
 
+class BadURI(StorageError):
+    pass
+
+
+class BadManifest(StorageError):
+    pass
+
+
 def split(uri):
     match = _URI.fullmatch(uri)
     if match is None:
-        raise StorageError(f"{uri!r} is not an S3 URI (s3://bucket/key)")
+        raise BadURI(f"{uri!r} is not an S3 URI (s3://bucket/key)")
     return match["bucket"], match["key"]
 
 
@@ -97,14 +105,14 @@ class Storage:
         try:
             entries = json.loads(body)
         except ValueError as error:
-            raise StorageError(f"the manifest {uri} is not JSON: {error}") from error
+            raise BadManifest(f"the manifest {uri} is not JSON: {error}") from error
         if not (isinstance(entries, list) and entries and isinstance(entries[0], dict) and isinstance(entries[0].get("prefix"), str)):
-            raise StorageError(f'the manifest {uri} must be a list that begins with {{"prefix": "s3://…"}}')
+            raise BadManifest(f'the manifest {uri} must be a list that begins with {{"prefix": "s3://…"}}')
         prefix = entries[0]["prefix"]
         found = []
         for entry in entries[1:]:
             if not isinstance(entry, str):
-                raise StorageError(f"the manifest {uri} lists {entry!r}, which is no key")
+                raise BadManifest(f"the manifest {uri} lists {entry!r}, which is no key")
             found.append((prefix + entry, entry.lstrip("/")))
         return found
 

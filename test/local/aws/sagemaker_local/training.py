@@ -9,7 +9,7 @@ import tarfile
 import threading
 import time
 
-from . import images, listing, processes, storage
+from . import apimodel, images, listing, processes, storage
 from .errors import ValidationError, aws_error, reason
 
 logger = logging.getLogger("sagemaker.training")
@@ -50,9 +50,10 @@ class Training:
         self._jobs = {}
 
     def CreateTrainingJob(self, request):
+        # The model requires neither: serverless jobs do without.
         for member in ("AlgorithmSpecification", "ResourceConfig"):
             if member not in request:
-                raise ValidationError(f"1 validation error detected: Value null at '{member[0].lower() + member[1:]}' failed to satisfy constraint: Member must not be null")
+                raise ValidationError(f"1 validation error detected: {apimodel.must_not_be_null(member)}")
         stopping = request.setdefault("StoppingCondition", {})
         stopping.setdefault("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_SECONDS)
         if request.get("EnableManagedSpotTraining") and stopping.get("MaxWaitTimeInSeconds", 0) < stopping["MaxRuntimeInSeconds"]:
@@ -82,7 +83,8 @@ class Training:
     def ListTrainingJobs(self, request):
         with self._lock:
             records = [j.describe() for j in self._jobs.values()]
-        page, token = listing.page(listing.select(records, request, "TrainingJobName", "TrainingJobStatus"), request)
+        records = listing.select(records, request, "TrainingJobName", "TrainingJobStatus", order="Ascending")
+        page, token = listing.page(records, request)
         members = ("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime",
                    "TrainingJobStatus", "SecondaryStatus")
         return {"TrainingJobSummaries": [{m: r[m] for m in members if m in r} for r in page], **token}
@@ -110,14 +112,14 @@ class Training:
             try:
                 bucket, _ = storage.split(uri)
                 found = self._s3.inputs(source)
+            except (storage.BadManifest, storage.BadURI) as error:
+                raise ValidationError(str(error)) from error
             except storage.StorageError as error:
-                if source["S3DataType"] == "ManifestFile" and "manifest" in str(error):
-                    raise ValidationError(str(error)) from error
                 logger.info("channel %s of %s: %s", channel["ChannelName"], request["TrainingJobName"], error)
                 found = []
             if not found:
                 _, region = self._scope()
-                raise aws_error("no-input-objects", uri=uri, region=region, role=request["RoleArn"], bucket=uri.split("/")[2] if uri.count("/") > 1 else uri)
+                raise aws_error("no-input-objects", uri=uri, region=region, role=request["RoleArn"], bucket=bucket)
             inputs[channel["ChannelName"]] = found
         return inputs
 
