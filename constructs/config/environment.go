@@ -22,7 +22,8 @@ type Environment struct {
 	LogRetentionDays int `json:"logRetentionDays" default:"30" enum:"1,3,5,7,14,30,60,90,120,150,180,365,400,545,731,1096,1827,2192,2557,2922,3288,3653" limit:"CloudWatch Logs, PutRetentionPolicy"`
 	// Who is told about runs.
 	Notify Notify `json:"notify"`
-	// Destroying the stage also deletes the bucket with all data and models, and the key. Without it both are kept.
+	// Destroying the stage also deletes the bucket with all data and models, the key, and a provisioned database with its
+	// backups. Without it bucket and key are kept, and the database leaves a last snapshot.
 	RemoveData bool `json:"removeData" default:"false"`
 	// Guards the stack that holds the bucket, key and database against deletion.
 	TerminationProtection bool `json:"terminationProtection" defaultText:"true, but false where removeData is true"`

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"sagemaker-datapipeline/constructs/config"
 )
 
 func TestTheGeneratedFilesAreCurrent(t *testing.T) {
@@ -25,6 +28,23 @@ func TestTheGeneratedFilesAreCurrent(t *testing.T) {
 		if !bytes.Equal(got, want) {
 			t.Errorf("%s is not what the structs say: run go generate ./constructs/config", name)
 		}
+	}
+}
+
+func TestTheExampleInTheReferenceIsAWholeConfiguration(t *testing.T) {
+	_, example, ok := strings.Cut(prose, "```json\n")
+	if !ok {
+		t.Fatal("the reference has no example")
+	}
+	example, _, _ = strings.Cut(example, "```")
+	var file struct {
+		Context json.RawMessage `json:"context"`
+	}
+	if err := json.Unmarshal([]byte(example), &file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Decode(file.Context, "../../.."); err != nil {
+		t.Error(err)
 	}
 }
 
