@@ -1,0 +1,333 @@
+package stacks
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// stateful are the logical ids that must never change: CloudFormation replaces a resource whose id is another, and with it
+// the data. docs/architecture.md lists them for people. A new one is added here; none is ever edited or removed while an
+// environment that has it exists.
+var stateful = map[string][]string{
+	"dev": {
+		"AWS::EC2::Subnet NetworkVpcprivateSubnet1Subnet9EC58498",
+		"AWS::EC2::Subnet NetworkVpcprivateSubnet2Subnet6E5E8804",
+		"AWS::EC2::VPC NetworkVpc7FB7348F",
+		"AWS::KMS::Key DataLakeKey6ACD72F9",
+		"AWS::RDS::DBInstance DatabaseInstanceAA8A5FDE",
+		"AWS::S3::Bucket DataLakeBucketEF1CCA5A",
+		"AWS::SNS::Topic NoticesTopic898AF2CD",
+		"AWS::SecretsManager::Secret DatabaseExportSecret0573C3BF",
+	},
+	"staging": {"AWS::KMS::Key DataLakeKey6ACD72F9", "AWS::S3::Bucket DataLakeBucketEF1CCA5A", "AWS::SNS::Topic NoticesTopic898AF2CD"},
+	"prod":    {"AWS::KMS::Key DataLakeKey6ACD72F9", "AWS::S3::Bucket DataLakeBucketEF1CCA5A", "AWS::SNS::Topic NoticesTopic898AF2CD"},
+	"local":   {"AWS::KMS::Key DataLakeKey6ACD72F9", "AWS::S3::Bucket DataLakeBucketEF1CCA5A", "AWS::SNS::Topic NoticesTopic898AF2CD"},
+}
+
+var statefulTypes = []string{
+	"AWS::EC2::Subnet", "AWS::EC2::VPC", "AWS::KMS::Key", "AWS::RDS::DBInstance", "AWS::S3::Bucket", "AWS::SNS::Topic",
+	"AWS::SecretsManager::Secret",
+}
+
+func TestStatefulResourcesKeepTheirLogicalIDs(t *testing.T) {
+	page, err := os.ReadFile(root + "/docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	each(t, func(t *testing.T, environment, stack string, tpl template) {
+		var got []string
+		for id, r := range tpl.Resources {
+			if slices.Contains(statefulTypes, r.Type) {
+				got = append(got, r.Type+" "+id)
+				if !strings.Contains(string(page), "`"+id+"`") {
+					t.Errorf("docs/architecture.md doesn't list %s %s", r.Type, id)
+				}
+			}
+		}
+		slices.Sort(got)
+		var want []string // a pipeline's stack holds nothing that can't be made again
+		if stack == "Foundation" {
+			want = stateful[environment]
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("the stateful resources are\n\t%s\nwant\n\t%s\nCloudFormation would replace what changed its id, and lose what it holds", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+		}
+	})
+}
+
+func TestDataIsKeptUnlessTheEnvironmentSaysOtherwise(t *testing.T) {
+	for environment, want := range map[string]string{"dev": "Delete", "local": "Delete", "staging": "Retain", "prod": "Retain"} {
+		tpl := templates[environment]["Foundation"]
+		for _, kind := range []string{"AWS::S3::Bucket", "AWS::KMS::Key"} {
+			r := tpl.only(t, kind, "DataLake")
+			if r.DeletionPolicy != want || r.UpdateReplacePolicy != want {
+				t.Errorf("%s: %s is handled by %s/%s, want %s", environment, kind, r.DeletionPolicy, r.UpdateReplacePolicy, want)
+			}
+		}
+	}
+}
+
+func TestTheBucketGuardsItsObjects(t *testing.T) {
+	for environment, stacks := range templates {
+		t.Run(environment, func(t *testing.T) {
+			tpl := stacks["Foundation"]
+			bucket := tpl.only(t, "AWS::S3::Bucket", "")
+			for _, c := range []struct {
+				what string
+				path []string
+				want string
+			}{
+				{"keeps versions", []string{"VersioningConfiguration"}, `{"Status":"Enabled"}`},
+				{"is encrypted by its own key", []string{"BucketEncryption", "ServerSideEncryptionConfiguration"},
+					`[{"BucketKeyEnabled":true,"ServerSideEncryptionByDefault":{"KMSMasterKeyID":{"Fn::GetAtt":["DataLakeKey6ACD72F9","Arn"]},"SSEAlgorithm":"aws:kms"}}]`},
+				{"is never public", []string{"PublicAccessBlockConfiguration"},
+					`{"BlockPublicAcls":true,"BlockPublicPolicy":true,"IgnorePublicAcls":true,"RestrictPublicBuckets":true}`},
+				{"knows no ACLs", []string{"OwnershipControls"}, `{"Rules":[{"ObjectOwnership":"BucketOwnerEnforced"}]}`},
+				{"removes leftovers", []string{"LifecycleConfiguration"},
+					`{"Rules":[{"AbortIncompleteMultipartUpload":{"DaysAfterInitiation":2},"ExpiredObjectDeleteMarker":true,"Id":"remove-leftovers","NoncurrentVersionExpiration":{"NoncurrentDays":30},"Status":"Enabled"}]}`},
+			} {
+				if got := text(bucket.at(c.path...)); got != c.want {
+					t.Errorf("a bucket that %s: %v is\n%s, want\n%s", c.what, c.path, got, c.want)
+				}
+			}
+			policy := text(tpl.only(t, "AWS::S3::BucketPolicy", "").Properties)
+			for _, want := range []string{
+				`"Action":"s3:*","Condition":{"Bool":{"aws:SecureTransport":"false"}},"Effect":"Deny","Principal":{"AWS":"*"}`,
+				`"Action":"s3:*","Condition":{"NumericLessThan":{"s3:TlsVersion":1.2}},"Effect":"Deny","Principal":{"AWS":"*"}`,
+			} {
+				if !strings.Contains(policy, want) {
+					t.Errorf("the bucket's policy doesn't hold %s:\n%s", want, policy)
+				}
+			}
+			key := tpl.only(t, "AWS::KMS::Key", "")
+			if key.at("EnableKeyRotation") != true {
+				t.Error("the key isn't rotated")
+			}
+		})
+	}
+}
+
+func TestFunctionsHaveTheirLimits(t *testing.T) {
+	each(t, func(t *testing.T, environment, stack string, tpl template) {
+		if stack == "Foundation" {
+			return
+		}
+		for prefix, timeout := range map[string]float64{"PipelineExport": 900, "PipelineNotify": 30} {
+			f := tpl.only(t, "AWS::Lambda::Function", prefix)
+			if got := f.at("Runtime"); got != "provided.al2023" {
+				t.Errorf("%s has the runtime %v", prefix, got)
+			}
+			if got := text(f.at("Architectures")); environment != "local" && got != `["arm64"]` {
+				t.Errorf("%s is for %s, want arm64", prefix, got)
+			}
+			if got := f.at("Timeout"); got != timeout {
+				t.Errorf("%s has %v s, want %v", prefix, got, timeout)
+			}
+			// Lambda's limit is 4 KB of names and values; a reference becomes an ARN of at most some hundred bytes.
+			if size := len(text(f.at("Environment", "Variables"))); size > 2048 {
+				t.Errorf("%s has %d bytes of environment variables", prefix, size)
+			}
+		}
+		retries := tpl.only(t, "AWS::Lambda::EventInvokeConfig", "PipelineExport")
+		if got := text(retries.at("DestinationConfig", "OnFailure", "Destination")); !strings.Contains(got, "PipelineNotifyFunction") {
+			t.Errorf("an export that is given up goes to %s, want the notify function", got)
+		}
+		wantAttempts, wantAge := 2.0, 3600.0
+		if stack == "demand" { // the next tick comes before a retry would help
+			wantAttempts, wantAge = 0, 300
+		}
+		if attempts, age := retries.at("MaximumRetryAttempts"), retries.at("MaximumEventAgeInSeconds"); attempts != wantAttempts || age != wantAge {
+			t.Errorf("Lambda retries %v times within %v s, want %v and %v", attempts, age, wantAttempts, wantAge)
+		}
+	})
+}
+
+func TestLogsAreNotKeptForEver(t *testing.T) {
+	want := map[string]float64{"dev": 14, "staging": 30, "prod": 90, "local": 1}
+	each(t, func(t *testing.T, environment, stack string, tpl template) {
+		for id, group := range tpl.of("AWS::Logs::LogGroup") {
+			if got := group.at("RetentionInDays"); got != want[environment] {
+				t.Errorf("%s keeps logs for %v days, want %v", id, got, want[environment])
+			}
+		}
+		for id, f := range tpl.of("AWS::Lambda::Function") {
+			if strings.HasPrefix(id, "Custom") {
+				continue // functions of the CDK that run once in a deployment and can't be given a log group
+			}
+			if f.at("LoggingConfig", "LogGroup") == nil {
+				t.Errorf("%s logs to a group that Lambda makes, which has no retention", id)
+			}
+		}
+	})
+}
+
+func TestSchedulesAreBounded(t *testing.T) {
+	expressions := map[string]map[string]string{
+		"dev":   {"fraud": "cron(0 2 * * ? *) Europe/Berlin", "churn": "cron(0 4 ? * MON *) Europe/Berlin", "demand": "rate(1 hour) UTC"},
+		"prod":  {"fraud": "cron(0 2 * * ? *) Europe/Berlin", "churn": "cron(0 4 ? * MON *) Europe/Berlin", "demand": "rate(5 minutes) UTC"},
+		"local": {"demand": "rate(1 minute) UTC"},
+	}
+	each(t, func(t *testing.T, environment, stack string, tpl template) {
+		if stack == "Foundation" {
+			return
+		}
+		s := tpl.only(t, "AWS::Scheduler::Schedule", "Pipeline")
+		got := fmt.Sprint(s.at("ScheduleExpression"), " ", s.at("ScheduleExpressionTimezone"))
+		if want, ok := expressions[environment][stack]; ok && got != want {
+			t.Errorf("the schedule is %s, want %s", got, want)
+		}
+		for _, c := range []struct {
+			what string
+			path []string
+			want string
+		}{
+			{"the scheduled time is the input", []string{"Target", "Input"}, `"{\"scheduledTime\":\"\u003caws.scheduler.scheduled-time\u003e\"}"`},
+			{"retries are bounded", []string{"Target", "RetryPolicy"}, `{"MaximumEventAgeInSeconds":3600,"MaximumRetryAttempts":5}`},
+			{"what can't be delivered is kept", []string{"Target", "DeadLetterConfig"}, `{"Arn":{"Fn::GetAtt":["PipelineScheduleUndelivered3A0C3D23","Arn"]}}`},
+			{"ticks are on time", []string{"FlexibleTimeWindow"}, `{"Mode":"OFF"}`},
+			{"it has the pipeline's name", []string{"Name"}, fmt.Sprintf("%q", "ml-"+environment+"-"+stack)},
+			{"it is in the environment's group", []string{"GroupName"}, fmt.Sprintf("%q", "ml-"+environment)},
+		} {
+			if got := text(s.at(c.path...)); got != c.want {
+				t.Errorf("%s: %v is %s, want %s", c.what, c.path, got, c.want)
+			}
+		}
+	})
+}
+
+func TestThePipelineIsWatched(t *testing.T) {
+	each(t, func(t *testing.T, environment, stack string, tpl template) {
+		if stack == "Foundation" {
+			return
+		}
+		want := map[string]string{
+			"PipelineScheduleAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible",
+			"PipelineExportAlarm":   "AWS/Lambda Errors",
+			"PipelineNotifyAlarm":   "AWS/Lambda Errors",
+			"PipelineWorkflowAlarm": "AWS/States ExecutionsFailed",
+		}
+		for prefix, metric := range want {
+			alarm := tpl.only(t, "AWS::CloudWatch::Alarm", prefix)
+			if got := fmt.Sprint(alarm.at("Namespace"), " ", alarm.at("MetricName")); got != metric {
+				t.Errorf("%s watches %s, want %s", prefix, got, metric)
+			}
+			if got := text(alarm.at("AlarmActions")); !strings.Contains(got, "NoticesTopic") {
+				t.Errorf("%s tells %s, want the topic", prefix, got)
+			}
+		}
+	})
+}
+
+func TestAProvisionedDatabaseIsGuarded(t *testing.T) {
+	tpl := templates["dev"]["Foundation"]
+	db := tpl.only(t, "AWS::RDS::DBInstance", "")
+	for _, c := range []struct {
+		what, key string
+		want      any
+	}{
+		{"RDS keeps the master user's secret", "ManageMasterUserPassword", true},
+		{"no password is in the template", "MasterUserPassword", nil},
+		{"it isn't public", "PubliclyAccessible", false},
+		{"it keeps two weeks of backups", "BackupRetentionPeriod", 14.0},
+		{"the licence is included", "LicenseModel", "license-included"},
+		{"minor versions come by themselves", "AutoMinorVersionUpgrade", true},
+		{"dev is allowed to throw it away", "DeletionProtection", false},
+	} {
+		if got := db.at(c.key); got != c.want {
+			t.Errorf("%s: %s is %v, want %v", c.what, c.key, got, c.want)
+		}
+	}
+	group := tpl.only(t, "AWS::RDS::DBParameterGroup", "")
+	if got := group.at("Parameters", "rds.force_ssl"); got != "1" {
+		t.Errorf("rds.force_ssl is %v: the server would take logins without TLS", got)
+	}
+	secret := tpl.only(t, "AWS::SecretsManager::Secret", "")
+	if got := secret.at("GenerateSecretString", "SecretStringTemplate"); got != `{"engine":"sqlserver","username":"pipeline_export"}` {
+		t.Errorf("the secret of the exports' login is made from %v", got)
+	}
+	ingress := tpl.only(t, "AWS::EC2::SecurityGroupIngress", "DatabaseInstance")
+	if got := text(ingress.at("SourceSecurityGroupId")); !strings.Contains(got, "NetworkExportSecurityGroup") || ingress.at("ToPort") != 1433.0 {
+		t.Errorf("%s may connect to port %v, want the export functions to 1433 and nobody else", got, ingress.at("ToPort"))
+	}
+}
+
+func TestTheNetworkReachesWhatTheFlowCallsAndNoMore(t *testing.T) {
+	for environment, want := range map[string][]string{
+		"dev":     {".s3", ".secretsmanager", ".states"},
+		"staging": {".s3", ".secretsmanager", ".states"},
+		"prod":    nil, // they exist
+		"local":   nil, // no network
+	} {
+		var got []string
+		for _, e := range templates[environment]["Foundation"].of("AWS::EC2::VPCEndpoint") {
+			service := text(e.at("ServiceName"))
+			service = strings.Trim(service[strings.LastIndex(service, "."):], `"]}`)
+			got = append(got, service)
+			if service != ".s3" && e.at("PrivateDnsEnabled") != true {
+				t.Errorf("%s: %s has no private DNS name: the SDK would go past it", environment, service)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s has endpoints for %v, want %v", environment, got, want)
+		}
+		for id := range templates[environment]["Foundation"].of("AWS::EC2::NatGateway") {
+			t.Errorf("%s has a NAT gateway that the flow doesn't need: %s", environment, id)
+		}
+	}
+}
+
+// TestNothingSecretIsInATemplate looks for what would hold a secret's value, or have CloudFormation fetch it.
+func TestNothingSecretIsInATemplate(t *testing.T) {
+	each(t, func(t *testing.T, environment, stack string, tpl template) {
+		whole := text(tpl)
+		for _, forbidden := range []string{`"SecretString":`, `"MasterUserPassword":`, "{{resolve:secretsmanager", "{{resolve:ssm-secure", "BEGIN CERTIFICATE", "PRIVATE KEY"} {
+			if strings.Contains(whole, forbidden) {
+				t.Errorf("the template holds %s", forbidden)
+			}
+		}
+	})
+}
+
+func TestEverythingIsTagged(t *testing.T) {
+	each(t, func(t *testing.T, environment, stack string, tpl template) {
+		for id, r := range tpl.Resources {
+			tags, ok := r.at("Tags").([]any)
+			if !ok {
+				continue
+			}
+			got := map[string]string{}
+			for _, tag := range tags {
+				m := tag.(map[string]any)
+				got[fmt.Sprint(m["Key"])] = fmt.Sprint(m["Value"])
+			}
+			want := map[string]string{"project": "ml", "environment": environment}
+			if stack != "Foundation" {
+				want["pipeline"] = stack
+			}
+			for key, value := range want {
+				if got[key] != value {
+					t.Errorf("%s has the tags %v, want %s=%s", id, got, key, value)
+				}
+			}
+		}
+	})
+}
+
+func TestOutputsAreWhatOtherToolsRead(t *testing.T) {
+	each(t, func(t *testing.T, environment, stack string, tpl template) {
+		want := []string{"EndpointName", "ExportFunctionName", "ScheduleName", "StateMachineArn"}
+		if stack == "Foundation" {
+			want = []string{"DataBucketName", "TopicArn"}
+		}
+		for _, name := range want {
+			if _, ok := tpl.Outputs[name]; !ok {
+				t.Errorf("no output %s, but %v", name, slices.Sorted(maps.Keys(tpl.Outputs)))
+			}
+		}
+	})
+}
