@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -45,8 +44,8 @@ type lab struct {
 	sqs      *sqs.Client
 	queue    string
 
-	old      sync.Once
-	oldModel string // the artifact of the model that other people have in service
+	// oldModel is the artifact of the model that other people have in service.
+	oldModel string
 }
 
 // notice is a message of the topic.
@@ -82,6 +81,7 @@ func newLab(t *testing.T) *lab {
 	})
 	ok(t, err)
 	l.queue = *queue.QueueUrl
+	l.oldModel = l.trainOld(t)
 	return l
 }
 
@@ -279,7 +279,6 @@ func (l *lab) serveOld(t *testing.T, pipeline string) string {
 // createModel makes a model of an artifact that no run of the pipeline has made.
 func (l *lab) createModel(t *testing.T, name string) {
 	t.Helper()
-	l.old.Do(func() { l.oldModel = l.trainOld(t) })
 	image, err := constructs.XGBoostImage(emulator.Region, constructs.XGBoostVersions[0])
 	ok(t, err)
 	_, err = l.sm.CreateModel(t.Context(), &sagemaker.CreateModelInput{

@@ -44,7 +44,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	jsii.Close() // removes what it unpacked
+	os.Exit(code)
 }
 
 func synthesise() (err error) {
