@@ -41,7 +41,7 @@ func ExampleDecode() {
 	//
 	//   environments.dev.pipelines.churm
 	//     there is no pipeline "churm" to override
-	//     → did you mean "churn"? An environment overrides pipelines that are in pipelines: churn
+	//     → did you mean "churn"? The pipelines are churn
 	//
 	//   pipelines.churn.schedule.expression
 	//     got "cron(0 4 * * MON *)"

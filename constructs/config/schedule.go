@@ -121,7 +121,7 @@ func checkCron(inner string) string {
 		return fmt.Sprintf("write ? in exactly one of day-of-month and day-of-week: %s", repairDays(fields))
 	}
 	if !everHappens(days, monthsOfYear) {
-		return "no such month has such a day, so this would never run: change day-of-month or month"
+		return "none of these months has such a day, so this would never run: change day-of-month or month"
 	}
 	return ""
 }

@@ -30,9 +30,9 @@ func (v validator) add(path, got, remedy string) {
 }
 
 func (v validator) unknownPipeline(path, name string, names []string) {
-	remedy := "an environment overrides pipelines that are in pipelines: " + strings.Join(names, ", ")
+	remedy := "the pipelines are " + strings.Join(names, ", ")
 	if near := nearest(name, names); near != "" {
-		remedy = fmt.Sprintf("did you mean %q? An environment overrides pipelines that are in pipelines: %s", near, strings.Join(names, ", "))
+		remedy = fmt.Sprintf("did you mean %q? The pipelines are %s", near, strings.Join(names, ", "))
 	}
 	v.problems.add(path, fmt.Sprintf("there is no pipeline %s to override", quote(name)), remedy)
 }
