@@ -82,7 +82,7 @@ type Database struct {
 type ImportDatabase struct {
 	// The server's host name. It must be a name in the server's certificate.
 	Host string `json:"host" defaultText:"what the secret says"`
-	// The server's port.
+	// The server's port. Security groups are opened for it, or for 1433: a port that only the secret knows, they don't.
 	Port int `json:"port" min:"1" max:"65535" limit:"TCP" defaultText:"what the secret says, else 1433"`
 	// The database.
 	Name string `json:"name" defaultText:"what the secret says"`
