@@ -205,6 +205,34 @@ func TestASpecSaysWhatTheFunctionNeeds(t *testing.T) {
 	}
 }
 
+func TestAQueryIsReadWithoutTheMarkThatEditorsPutBeforeIt(t *testing.T) {
+	c, err := Decode([]byte(edit(t, valid, "pipelines.fraud.source.query", `"queries/bom.sql"`)), project(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Pipelines["fraud"].Source.QueryText; got != "SELECT 1 AS A" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAnOverrideIsKeptAsItWasWritten(t *testing.T) {
+	over := `{"dataset":{"drop":["A","B"],"split":{"train":0.7,"test":0.2}},"description":"say \"x\"","enabled":true,"export":null}`
+	c, err := Decode([]byte(edit(t, valid, "environments.dev.pipelines", `{"fraud": `+over+`}`)), project(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(c.Environments["dev"].Pipelines["fraud"]); got != over {
+		t.Errorf("got %s, want %s", got, over)
+	}
+	_, pipelines, err := c.For("dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := pipelines["fraud"].Dataset.Split; got != (Split{Train: 0.7, Validation: 0.1, Test: 0.2, Salt: "fraud"}) {
+		t.Errorf("the split is %+v", got)
+	}
+}
+
 func TestTheProjectsOwnFileDecodes(t *testing.T) {
 	c, err := FromFile("../../cdk.json")
 	if err != nil {
