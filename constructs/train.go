@@ -165,7 +165,7 @@ const metricsExpression = `($found := $states.result.FinalMetricDataList[$type(M
 var (
 	instanceFamily = regexp.MustCompile(`^ml\.([a-z]+)([0-9]+)([a-z-]*)\.`)
 	// familiesWithDisk have local NVMe disks without a "d" in their name, from the generation on.
-	familiesWithDisk = map[string]string{"g": "4", "p": "4", "trn": "1", "inf": "9"}
+	familiesWithDisk = map[string]string{"g": "5", "p": "5", "trn": "1"}
 )
 
 // hasLocalDisk says whether machines of the type have local disks, which encrypt themselves: SageMaker refuses a key for

@@ -3,6 +3,7 @@ package constructs
 import (
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
@@ -137,6 +138,14 @@ func newFlow(scope constructs.Construct, props WorkflowProps) *flow {
 	f.props.Training = props.Training.withDefaults()
 	if f.props.Endpoint.InstanceCount == 0 {
 		f.props.Endpoint.InstanceCount = 1
+	}
+	for _, instanceType := range []string{f.props.Training.InstanceType, f.props.Endpoint.InstanceType} {
+		if !strings.HasPrefix(instanceType, "ml.") {
+			panic(fmt.Errorf("the workflow %s has the instance type %q: use one of SageMaker's, such as ml.m6i.large", props.Name, instanceType))
+		}
+	}
+	if f.props.Training.Hyperparameters["num_round"] == "" {
+		panic(fmt.Errorf("the workflow %s has no hyperparameter num_round: XGBoost needs the number of its rounds", props.Name))
 	}
 	if *awscdk.Token_IsUnresolved(f.stack.Region()) {
 		panic(fmt.Errorf("the stack %s has no region, and the registry of SageMaker's images depends on it: give the stack an env", *f.stack.StackName()))

@@ -170,6 +170,8 @@ func TestWhatCantBeDeployedIsRefusedWithTheRemedy(t *testing.T) {
 		{"a region without SageMaker's images", "mars-north-1", nil, "give the stack one of the regions"},
 		{"a version that AWS doesn't have", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) { p.Training.Version = "9.9-9" }, "use one of 3.2-0, 3.0-5, 1.7-1"},
 		{"an algorithm that isn't here", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) { p.Training.Algorithm = "lightgbm" }, `use "xgboost"`},
+		{"an instance type of EC2", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) { p.Endpoint.InstanceType = "m5.large" }, "such as ml.m6i.large"},
+		{"no number of rounds", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) { p.Training.Hyperparameters = nil }, "num_round"},
 		{"a VPC without a security group", "us-east-1", func(stack awscdk.Stack, p *constructs.WorkflowProps) {
 			p.Vpc = awsec2.Vpc_FromVpcAttributes(stack, jsii.String("Vpc"), &awsec2.VpcAttributes{
 				VpcId: jsii.String("vpc-0a"), AvailabilityZones: jsii.Strings("us-east-1a"), PrivateSubnetIds: jsii.Strings("subnet-0a"),
@@ -186,7 +188,7 @@ func TestWhatCantBeDeployedIsRefusedWithTheRemedy(t *testing.T) {
 				Name: "ml-test-refused", Pipeline: "refused",
 				Bucket:   awss3.Bucket_FromBucketName(stack, jsii.String("Bucket"), jsii.String(bucketName)),
 				Topic:    awssns.Topic_FromTopicArn(stack, jsii.String("Topic"), jsii.String(topicARN)),
-				Training: constructs.TrainingProps{InstanceType: "ml.m5.large"},
+				Training: constructs.TrainingProps{InstanceType: "ml.m5.large", Hyperparameters: map[string]string{"num_round": "5"}},
 				Endpoint: constructs.EndpointProps{InstanceType: "ml.m5.large"},
 			}
 			if c.change != nil {
