@@ -198,7 +198,7 @@ func trained(t *testing.T) string {
 		t.Fatalf("creating the job: %v", err)
 	}
 	out := awaitJob(t, name)
-	if out.ModelArtifacts == nil {
+	if out.TrainingJobStatus != types.TrainingJobStatusCompleted {
 		t.Fatalf("job %s ended %s: %s", name, out.TrainingJobStatus, aws.ToString(out.FailureReason))
 	}
 	return *out.ModelArtifacts.S3ModelArtifacts

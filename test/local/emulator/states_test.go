@@ -128,13 +128,13 @@ func TestTheErrorsOfTasksHaveTheNamesThatAWSGivesThem(t *testing.T) {
 			name:     "a job that fails is States.TaskFailed, the job's description its cause",
 			fault:    &emulator.Fault{Outcome: emulator.TrainingFailed},
 			resource: "sagemaker:createTrainingJob.sync", arguments: arguments("states-failed"),
-			error: "States.TaskFailed", cause: `"FailureReason": "CapacityError: Unable to provision requested ML compute capacity.`,
+			error: "States.TaskFailed", cause: `"FailureReason":"CapacityError: Unable to provision requested ML compute capacity.`,
 		},
 		{
 			name:     "a job that is stopped is States.TaskFailed too",
 			fault:    &emulator.Fault{Outcome: emulator.TrainingStopped},
 			resource: "sagemaker:createTrainingJob.sync", arguments: arguments("states-stopped"),
-			error: "States.TaskFailed", cause: `"TrainingJobStatus": "Stopped"`,
+			error: "States.TaskFailed", cause: `"TrainingJobStatus":"Stopped"`,
 		},
 		{
 			name:     "a field that Step Functions does not know is States.Runtime",

@@ -77,6 +77,9 @@ func TestAJobThatCantTrainFailsWithAReason(t *testing.T) {
 	if err := put(t.Context(), "hidden/.part.csv", "1,2\n"); err != nil {
 		t.Fatal(err)
 	}
+	if err := put(t.Context(), "missing.manifest", `[{"prefix":"s3://`+bucket+`/data/train/"},"part-0.csv","gone.csv"]`); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name   string
 		change func(*sagemaker.CreateTrainingJobInput)
@@ -90,6 +93,9 @@ func TestAJobThatCantTrainFailsWithAReason(t *testing.T) {
 			in.InputDataConfig[0].DataSource.S3DataSource.S3DataType = types.S3DataTypeS3Prefix
 			in.InputDataConfig[0].DataSource.S3DataSource.S3Uri = aws.String("s3://" + bucket + "/hidden/")
 		}, "Hidden file found in the data path!"},
+		{"a file that its manifest lists and that isn't there", func(in *sagemaker.CreateTrainingJobInput) {
+			in.InputDataConfig[0].DataSource.S3DataSource.S3Uri = aws.String("s3://" + bucket + "/missing.manifest")
+		}, "ClientError: Data download failed:reading s3://" + bucket + "/data/train/gone.csv: NoSuchKey (404)"},
 		{"an image that isn't here", func(in *sagemaker.CreateTrainingJobInput) {
 			in.AlgorithmSpecification.TrainingImage = aws.String(strings.Replace(image, "3.2-0", "1.7-1", 1))
 		}, "It has: <account>.dkr.ecr.<region>.amazonaws.com/sagemaker-xgboost:3.2-0"},

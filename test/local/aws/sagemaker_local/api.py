@@ -67,21 +67,24 @@ class Service:
     def _call(self, operation, request):
         if operation not in self._operations:
             raise aws_error("unknown-operation", operation=operation, known=", ".join(sorted(self._operations)))
-        if operation in self.runtime_model.operations:
-            try:
-                self.runtime_model.check(operation, request)
-            except ValidationError as e:
+        model = self.runtime_model if operation in self.runtime_model.operations else self.model
+        try:
+            model.check(operation, request)
+        except ValidationError as e:
+            if model is self.runtime_model:
                 e.code = "ValidationError"  # the runtime's name for it
-                raise
-        else:
-            self.model.check(operation, request)
+            raise
         ordered, performed = self.faults.for_call(operation, request)
         if ordered is not None and not performed:
             raise ordered
         output = self._operations[operation]({k: v for k, v in request.items() if v is not None})
         if ordered is not None:
             raise ordered
-        return output or {}
+        try:
+            model.check_output(operation, output)
+        except AwsError as e:
+            raise RuntimeError(f"the answer of {operation} does not fit the API: {e.message}") from e
+        return output
 
     async def handle(self, method, path, headers, body, query):
         """One HTTP request, as MiniStack hands it over: the status, the headers and the body of the answer."""

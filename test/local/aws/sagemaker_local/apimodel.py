@@ -20,7 +20,7 @@ SAGEMAKER_RUNTIME = "sagemaker-runtime/2017-05-13"
 # Java's Unicode classes, which Python's re does not know. Approximations that accept a little more than Java does, for
 # the few free-text members (tags, descriptions) that use them.
 _JAVA_CLASSES = {
-    r"\p{L}": r"^\W\d_",
+    r"\p{L}": r"a-zA-Z\u00aa-\uffff",
     r"\p{M}": r"\u0300-\u036f",
     r"\p{N}": r"\d",
     r"\p{Z}": r"\s",
@@ -52,13 +52,17 @@ class Model:
 
     def check(self, operation, request):
         """Raises AWS's error if the request does not fit the operation's input, naming every violation at once."""
-        shape = self.operations[operation].get("input")
+        self._check_whole(self.operations[operation].get("input"), request)
+
+    def check_output(self, operation, output):
+        """Raises an error if what the local SageMaker is about to answer is nothing that AWS could."""
+        self._check_whole(self.operations[operation].get("output"), output)
+
+    def _check_whole(self, shape, value):
         if shape is None:
             return
-        if not isinstance(request, dict):
-            raise SerializationError("Start of structure or map expected")
         violations = []
-        self._check(shape["shape"], request, "", violations)
+        self._check(shape["shape"], value, "", violations)
         if violations:
             count = len(violations)
             plural = "error" if count == 1 else "errors"
@@ -166,9 +170,6 @@ def must_not_be_null(member):
 
 def _java_pattern(pattern):
     for java, python in _JAVA_CLASSES.items():
-        # [\p{L}…]: a negated set can't stand among others, so letters become a range beyond ASCII.
-        if java == r"\p{L}":
-            python = r"a-zA-Z\u00aa-\uffff"
         pattern = pattern.replace(java, python)
     try:
         return re.compile(pattern, re.DOTALL)

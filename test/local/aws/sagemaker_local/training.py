@@ -14,8 +14,6 @@ from .errors import ValidationError, aws_error, reason
 
 logger = logging.getLogger("sagemaker.training")
 
-TERMINAL = ("Completed", "Failed", "Stopped")
-
 # The API reference: MaxRuntimeInSeconds is a day unless the request says otherwise.
 DEFAULT_MAX_RUNTIME_SECONDS = 86_400
 # The API reference: the first 1,024 characters of /opt/ml/output/failure become the FailureReason.
@@ -129,7 +127,8 @@ class Training:
         except _Failure as failure:
             job.end("Failed", "Failed", str(failure))
         except storage.StorageError as error:
-            job.end("Failed", "Failed", f"ClientError: {error}")
+            what = "Artifact upload" if job.describe()["SecondaryStatus"] == "Uploading" else "Data download"
+            job.end("Failed", "Failed", f"ClientError: {what} failed:{error}")
         except Exception as error:
             logger.exception("job %s", job.name)
             job.end("Failed", "Failed", f"InternalServerError: the local SageMaker failed: {error!r}")
@@ -181,6 +180,8 @@ class _Job:
         self._record = {
             **{k: v for k, v in request.items() if k in described},
             "TrainingJobArn": arn,
+            # Where the artifact is configured to go, from the beginning: the API model requires it of every description.
+            "ModelArtifacts": {"S3ModelArtifacts": f"{self._output()}/model.tar.gz"},
             "TrainingJobStatus": "InProgress",
             "CreationTime": now,
             "LastModifiedTime": now,
@@ -331,10 +332,12 @@ class _Job:
             return f"AlgorithmError: {text}, killed by signal {-exit_code}"
         return f"AlgorithmError: {text}, exit code: {exit_code}"
 
+    def _output(self):
+        return f"{self.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"
+
     def upload(self, s3):
         """Writes the artifacts to <S3OutputPath>/<job>/output/, as far as there are any."""
         output = self.request["OutputDataConfig"]
-        target = f"{output['S3OutputPath'].rstrip('/')}/{self.name}/output"
         headers = {}
         if output.get("KmsKeyId"):
             headers = {"x-amz-server-side-encryption": "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id": output["KmsKeyId"]}
@@ -347,9 +350,6 @@ class _Job:
             with tarfile.open(path, "w:gz", compresslevel=1) as tar:
                 for name in files:
                     tar.add(os.path.join(folder, name), arcname=name)
-            s3.upload(path, f"{target}/{archive}", headers)
-            if archive == "model.tar.gz":
-                with self._lock:
-                    self._record["ModelArtifacts"] = {"S3ModelArtifacts": f"{target}/{archive}"}
+            s3.upload(path, f"{self._output()}/{archive}", headers)
         # The inputs are copies of what is in S3, and the largest thing here.
         shutil.rmtree(os.path.join(self.opt_ml, "input", "data"), ignore_errors=True)

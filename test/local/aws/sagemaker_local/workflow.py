@@ -17,7 +17,6 @@ import datetime
 import json
 
 from .errors import AwsError, UnknownMember
-from .training import TERMINAL
 
 # How often a task that waits for a job looks whether its execution was stopped.
 STOP_POLL_SECONDS = 0.2
@@ -43,8 +42,8 @@ class Tasks:
                 # Ends the execution's thread: its history is closed, a result or an error would be written behind it.
                 raise SystemExit
         description = _milliseconds(job.describe(), self._service.model, "DescribeTrainingJobResponse")
-        if description["TrainingJobStatus"] in TERMINAL and description["TrainingJobStatus"] != "Completed":
-            raise self._error("States.TaskFailed", json.dumps(description))
+        if description["TrainingJobStatus"] != "Completed":
+            raise self._error("States.TaskFailed", json.dumps(description, separators=(",", ":")))
         return description
 
     def sdk(self, resource, arguments):
