@@ -145,8 +145,8 @@ class Service:
         return _json_answer(404, {"message": f"{method} {LOCAL_PREFIX}{path}: there are GET health, GET calls, and GET, POST, DELETE faults"})
 
     def stop(self):
+        """Ends the training jobs; a serving process needs no more than to be ended with the others."""
         self.training.stop()
-        self.hosting.stop()
 
 
 def _json_answer(status, value, content_type="application/json"):

@@ -18,6 +18,8 @@ logger = logging.getLogger("sagemaker.hosting")
 
 # The developer guide: a container has 8 minutes to pass its first health check. Ours has a small model on a fast disk.
 PING_SECONDS = 60
+# How long a rollback can be seen. On AWS it takes minutes.
+ROLLBACK_SECONDS = 1
 # The runtime API reference: a model must answer within 60 seconds.
 INVOCATION_SECONDS = 60
 
@@ -198,13 +200,6 @@ class Hosting:
             endpoint = self._find(self._endpoints, "endpoint", name)
             endpoint.enter(status, failure)
 
-    def stop(self):
-        with self._lock:
-            endpoints = list(self._endpoints.values())
-            self._endpoints.clear()
-        for endpoint in endpoints:
-            endpoint.serving = endpoint.pending = None
-
     # What happens after the answer.
 
     def _create(self, endpoint, version):
@@ -239,7 +234,7 @@ class Hosting:
                 return
             with self._lock:
                 endpoint.enter("RollingBack", str(failure))
-            time.sleep(ordered.get("seconds", 1) if ordered else 1)
+            time.sleep(ordered.get("seconds", ROLLBACK_SECONDS) if outcome == "update-rolls-back" else ROLLBACK_SECONDS)
             with self._lock:
                 endpoint.pending = None
                 endpoint.enter("InService", str(failure))
