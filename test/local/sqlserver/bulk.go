@@ -1,0 +1,359 @@
+package sqlserver
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/sqlc-dev/teesql/ast"
+)
+
+// bulkLoad is an INSERT BULK that waits for its rows.
+type bulkLoad struct {
+	name      *ast.SchemaObjectName
+	columns   []string
+	keepNulls bool
+}
+
+// parseInsertBulk reads INSERT BULK, which no parser of T-SQL knows: clients send it, people don't.
+func parseInsertBulk(text string) (*bulkLoad, bool, error) {
+	sc := &bulkScanner{rest: text}
+	if !sc.word("INSERT") || !sc.word("BULK") {
+		return nil, false, nil
+	}
+	bad := newError(errSyntax, 15, "Incorrect syntax in INSERT BULK near '%.40s'.", sc.rest)
+	b := &bulkLoad{name: &ast.SchemaObjectName{}}
+	var parts []string
+	for {
+		id, ok := sc.identifier()
+		if !ok && !sc.symbol('.') {
+			return nil, true, bad
+		}
+		parts = append(parts, id)
+		if !ok {
+			continue
+		}
+		if !sc.symbol('.') {
+			break
+		}
+	}
+	into := []**ast.Identifier{&b.name.BaseIdentifier, &b.name.SchemaIdentifier, &b.name.DatabaseIdentifier}
+	if len(parts) > len(into) {
+		return nil, true, bad
+	}
+	for i := range parts {
+		if p := parts[len(parts)-1-i]; p != "" {
+			*into[i] = &ast.Identifier{Value: p}
+		}
+	}
+	if !sc.symbol('(') {
+		return nil, true, bad
+	}
+	for {
+		id, ok := sc.identifier()
+		if !ok {
+			return nil, true, bad
+		}
+		b.columns = append(b.columns, id)
+		sc.skipType() // the metadata of the rows tells it exactly
+		if sc.symbol(',') {
+			continue
+		}
+		if !sc.symbol(')') {
+			return nil, true, bad
+		}
+		break
+	}
+	b.keepNulls = strings.Contains(strings.ToUpper(sc.rest), "KEEP_NULLS")
+	return b, true, nil
+}
+
+type bulkScanner struct{ rest string }
+
+func (s *bulkScanner) space() { s.rest = strings.TrimLeftFunc(s.rest, unicode.IsSpace) }
+
+func (s *bulkScanner) word(w string) bool {
+	s.space()
+	if len(s.rest) <= len(w) || !strings.EqualFold(s.rest[:len(w)], w) || !unicode.IsSpace(rune(s.rest[len(w)])) {
+		return false
+	}
+	s.rest = s.rest[len(w):]
+	return true
+}
+
+func (s *bulkScanner) symbol(c byte) bool {
+	s.space()
+	if s.rest == "" || s.rest[0] != c {
+		return false
+	}
+	s.rest = s.rest[1:]
+	return true
+}
+
+func (s *bulkScanner) identifier() (string, bool) {
+	s.space()
+	if s.rest == "" {
+		return "", false
+	}
+	if c := s.rest[0]; c == '[' || c == '"' {
+		end := c
+		if c == '[' {
+			end = ']'
+		}
+		var out []byte
+		for i := 1; i < len(s.rest); i++ {
+			if s.rest[i] == end {
+				if i+1 < len(s.rest) && s.rest[i+1] == end {
+					i++
+				} else {
+					s.rest = s.rest[i+1:]
+					return string(out), true
+				}
+			}
+			out = append(out, s.rest[i])
+		}
+		return "", false
+	}
+	n := strings.IndexFunc(s.rest, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_@#$", r)
+	})
+	if n < 0 {
+		n = len(s.rest)
+	}
+	id := s.rest[:n]
+	s.rest = s.rest[n:]
+	return id, n > 0
+}
+
+// skipType skips to the end of a column's type: the comma or parenthesis outside of its parameters.
+func (s *bulkScanner) skipType() {
+	depth := 0
+	for i := range len(s.rest) {
+		switch s.rest[i] {
+		case '(':
+			depth++
+		case ')':
+			if depth == 0 {
+				s.rest = s.rest[i:]
+				return
+			}
+			depth--
+		case ',':
+			if depth == 0 {
+				s.rest = s.rest[i:]
+				return
+			}
+		}
+	}
+	s.rest = ""
+}
+
+// insertBulk answers INSERT BULK. The rows follow in a message of their own.
+func (s *session) insertBulk(_ context.Context, b *bulkLoad) error {
+	if s.login.ReadOnly {
+		return newError(errPermission, 14, "The INSERT permission was denied on the object '%s', database '%s', schema 'dbo'.", objectName(b.name), s.db.name)
+	}
+	t, err := s.newPlanner(newVariables()).table(b.name)
+	if err != nil {
+		return err
+	}
+	for _, c := range b.columns {
+		if t.column(c) == nil {
+			return newError(errUnknownColumn, 16, "Invalid column name '%s'.", c)
+		}
+	}
+	s.bulk = b
+	return nil
+}
+
+// loadBulk takes the rows of an INSERT BULK.
+func (s *session) loadBulk(m *message) error {
+	b := s.bulk
+	s.bulk = nil
+	return s.execute(m, func(ctx context.Context) error {
+		if b == nil {
+			m.drain()
+			return newError(4002, 16, "Rows of a bulk load came without INSERT BULK before them.")
+		}
+		rows := int64(0)
+		err := s.write(ctx, func() error {
+			var err error
+			rows, err = s.bulkRows(ctx, m, b)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		s.rowCount = rows
+		s.setDone(doneCount, commandInsert, uint64(rows))
+		return nil
+	})
+}
+
+// bulkColumn is a column of the rows, and the column that it goes into.
+type bulkColumn struct {
+	wireColumn
+	to        *tableColumn
+	fallback  any // for NULL
+	converted bool
+}
+
+func (s *session) bulkRows(ctx context.Context, m *message, b *bulkLoad) (int64, error) {
+	p := s.newPlanner(newVariables())
+	t, err := p.table(b.name)
+	if err != nil {
+		return 0, err
+	}
+	cols, err := readBulkMetadata(m, t, b)
+	if err != nil {
+		return 0, err
+	}
+	var given []*tableColumn
+	var names, places []string
+	for i := range cols {
+		c := &cols[i]
+		if c.to.Default != "" && !b.keepNulls {
+			e, err := parseExpression(c.to.Default)
+			if err != nil {
+				return 0, err
+			}
+			if c.fallback, err = s.evaluate(ctx, e, c.to.typ, newVariables()); err != nil {
+				return 0, err
+			}
+		}
+		given = append(given, c.to)
+		names = append(names, quoteName(c.to.Name))
+		places = append(places, fmt.Sprintf("?%d", i+1))
+	}
+	fillNames, fillValues, err := p.filled(t, given)
+	if err != nil {
+		return 0, err
+	}
+	stmt, err := s.sql.Prepare("INSERT INTO " + t.physical() + " (" + strings.Join(append(names, fillNames...), ", ") + ") VALUES (" +
+		strings.Join(append(places, fillValues...), ", ") + ")")
+	if err != nil {
+		return 0, err
+	}
+	defer stmt.Close()
+	table := p.fullName(t)
+	for rows := int64(0); ; rows++ {
+		if rows%64 == 0 {
+			if err := ctx.Err(); err != nil {
+				return rows, err
+			}
+		}
+		token := m.u8()
+		if m.err != nil {
+			return rows, newProtocolError(m.err)
+		}
+		var nulls []byte
+		switch token {
+		case tokenDone:
+			m.drain()
+			return rows, nil
+		case tokenRow:
+		case tokenNBCRow:
+			nulls = append([]byte(nil), m.bytes((len(cols)+7)/8)...)
+		default:
+			return rows, newProtocolError(fmt.Errorf("token 0x%02X among the rows of a bulk load", token))
+		}
+		for i := range cols {
+			c := &cols[i]
+			var v any
+			if nulls == nil || nulls[i/8]&(1<<(i%8)) == 0 {
+				v = c.readValue(m)
+			}
+			if m.err != nil {
+				return rows, newProtocolError(m.err)
+			}
+			if v == nil {
+				v = c.fallback
+			} else if c.converted {
+				if v, err = assign(v, c.typ, c.to.typ, table, c.to.Name); err != nil {
+					return rows, err
+				}
+			} else if err := c.check(v, i); err != nil {
+				return rows, err
+			}
+			if v == nil && !c.to.Nullable {
+				return rows, nullIntoColumn(c.to.Name, table, "INSERT")
+			}
+			if c.to.Identity && v != nil {
+				s.db.sawIdentity(t.ID, asInt(v), c.to.Increment)
+			}
+			if err := stmt.Bind(i+1, v); err != nil {
+				return rows, err
+			}
+		}
+		if _, err := stmt.Step(); err != nil {
+			return rows, s.constraintError(err, t, "INSERT")
+		}
+		stmt.Reset()
+	}
+}
+
+// check refuses a text or binary that is longer than its column.
+func (c *bulkColumn) check(v any, i int) error {
+	if c.to.typ.length <= 0 {
+		return nil
+	}
+	n := 0
+	switch v := v.(type) {
+	case string:
+		if !c.to.typ.isString() || len(v) <= int(c.to.typ.length) {
+			return nil
+		}
+		n = utf16Length(v)
+	case []byte:
+		if !c.to.typ.isBinary() {
+			return nil
+		}
+		n = len(v)
+	}
+	if n > int(c.to.typ.length) {
+		return newError(4815, 16, "Received an invalid column length from the bcp client for colid %d.", i+1)
+	}
+	return nil
+}
+
+// readBulkMetadata reads which columns the rows have.
+func readBulkMetadata(m *message, t *table, b *bulkLoad) ([]bulkColumn, error) {
+	if token := m.u8(); token != tokenColMetadata && m.err == nil {
+		return nil, newProtocolError(fmt.Errorf("token 0x%02X where the metadata of a bulk load was expected", token))
+	}
+	n := int(m.u16())
+	if m.err == nil && n != len(b.columns) {
+		return nil, newProtocolError(fmt.Errorf("a bulk load of %d columns where INSERT BULK named %d", n, len(b.columns)))
+	}
+	var cols []bulkColumn
+	for i := 0; i < n && m.err == nil; i++ {
+		m.u32() // user type
+		m.u16() // flags
+		c := bulkColumn{wireColumn: readTypeInfo(m)}
+		if c.lob {
+			m.usVarchar() // the table's name
+		}
+		c.name = m.bVarchar()
+		if m.err != nil {
+			break
+		}
+		if c.to = t.column(b.columns[i]); c.to == nil {
+			return nil, newError(errUnknownColumn, 16, "Invalid column name '%s'.", b.columns[i])
+		}
+		if c.to.typ.id == tRowVersion {
+			return nil, newError(273, 16, "Cannot insert an explicit value into a timestamp column.")
+		}
+		a, z := c.typ, c.to.typ
+		// Fixed lengths are padded, other types converted; the rest is stored as it comes.
+		c.converted = a.id != z.id || a.prec != z.prec || a.scale != z.scale || z.id == tChar || z.id == tNChar || z.id == tBinary
+		if c.converted && !explicitlyConvertible(a, z) {
+			return nil, notConvertible(a, z)
+		}
+		cols = append(cols, c)
+	}
+	if m.err != nil {
+		return nil, newProtocolError(m.err)
+	}
+	return cols, nil
+}

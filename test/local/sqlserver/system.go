@@ -1,0 +1,831 @@
+package sqlserver
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sqlc-dev/teesql/ast"
+)
+
+// globalVariable plans @@NAME.
+func (p *planner) globalVariable(name string) (expr, error) {
+	s := p.s
+	switch strings.ToUpper(name) {
+	case "@@VERSION":
+		return constantExpr(versionText, nvarcharType(300)), nil
+	case "@@SPID":
+		return constantExpr(int64(s.spid), sqlType{id: tSmallInt}), nil
+	case "@@TRANCOUNT":
+		return constantExpr(int64(s.tran.count), intType), nil
+	case "@@ROWCOUNT":
+		return constantExpr(s.rowCount, intType), nil
+	case "@@ERROR":
+		return constantExpr(int64(s.lastErr), intType), nil
+	case "@@IDENTITY":
+		return p.lastIdentity()
+	case "@@SERVERNAME":
+		return constantExpr(serverName, sysnameType), nil
+	case "@@SERVICENAME":
+		return constantExpr("MSSQLSERVER", sysnameType), nil
+	case "@@DBTS":
+		return constantExpr(s.db.currentRowVersion(), sqlType{id: tVarBinary, length: 8}), nil
+	case "@@LANGUAGE":
+		return constantExpr(s.language, sysnameType), nil
+	case "@@TEXTSIZE":
+		return constantExpr(s.textSize, intType), nil
+	case "@@LOCK_TIMEOUT":
+		if s.lockTimeout < 0 {
+			return constantExpr(int64(-1), intType), nil
+		}
+		return constantExpr(s.lockTimeout.Milliseconds(), intType), nil
+	case "@@DATEFIRST":
+		return constantExpr(int64(7), sqlType{id: tTinyInt}), nil
+	case "@@OPTIONS":
+		return constantExpr(int64(5496), intType), nil
+	case "@@MAX_PRECISION":
+		return constantExpr(int64(maxPrecision), sqlType{id: tTinyInt}), nil
+	case "@@MICROSOFTVERSION":
+		return constantExpr(int64(serverMajor)<<24, intType), nil
+	}
+	return expr{}, newError(137, 15, "Must declare the scalar variable \"%s\".", name)
+}
+
+func (p *planner) lastIdentity() (expr, error) {
+	return constantExpr(p.s.identity, decimalType(38, 0)).asIdentity(p.s.identity), nil
+}
+
+// asIdentity stores an identity as the numeric(38,0) that it is.
+func (e expr) asIdentity(v any) expr {
+	n, ok := v.(int64)
+	if !ok {
+		return constantExpr(nil, e.typ)
+	}
+	b := wideFromInt(n)
+	return constantExpr(b[:], e.typ)
+}
+
+// systemFunctions are the functions about the server, its databases and their objects.
+func systemFunctions() map[string]scalarFunction {
+	name := func(f func(p *planner) any) scalarFunction { return constantCall(sysnameType, f) }
+	user := name(func(p *planner) any { return p.s.login.Name })
+	dbo := name(func(*planner) any { return "dbo" })
+	return map[string]scalarFunction{
+		"db_name": {0, 1, func(p *planner, a []expr) (expr, error) {
+			if len(a) == 0 {
+				return constantExpr(p.s.db.name, sysnameType), nil
+			}
+			id, ok := a[0].value.(int64)
+			if !ok {
+				return expr{}, notSupported("an argument of DB_NAME that isn't a constant")
+			}
+			for _, db := range p.s.srv.databases {
+				if int64(db.id) == id {
+					return constantExpr(db.name, sysnameType), nil
+				}
+			}
+			return constantExpr(nil, sysnameType), nil
+		}},
+		"db_id": {0, 1, func(p *planner, a []expr) (expr, error) {
+			db := p.s.db
+			if len(a) == 1 {
+				n, ok, err := constantText(a[0], "DB_ID")
+				if err != nil {
+					return expr{}, err
+				}
+				if db = p.s.srv.database(n); db == nil || !ok {
+					return constantExpr(nil, sqlType{id: tSmallInt}), nil
+				}
+			}
+			return constantExpr(int64(db.id), sqlType{id: tSmallInt}), nil
+		}},
+		"suser_sname": user, "suser_name": user, "system_user": user, "systemuser": user, "original_login": user,
+		"user_name": dbo, "user": dbo, "current_user": dbo, "currentuser": dbo, "session_user": dbo, "sessionuser": dbo,
+		"schema_name": {0, 1, func(p *planner, a []expr) (expr, error) {
+			if len(a) == 0 {
+				return constantExpr(defaultSchema, sysnameType), nil
+			}
+			// A join with sys.schemas in small: the id may be a column.
+			var b strings.Builder
+			fmt.Fprintf(&b, "CASE %s", a[0].sql)
+			for _, x := range p.schemas() {
+				fmt.Fprintf(&b, " WHEN %d THEN %s", x.id, quoteText(x.name))
+			}
+			b.WriteString(" END")
+			return expr{sql: b.String(), typ: sysnameType, nullable: true}, nil
+		}},
+		"schema_id": {0, 1, func(p *planner, a []expr) (expr, error) {
+			want := defaultSchema
+			if len(a) == 1 {
+				var err error
+				if want, _, err = constantText(a[0], "SCHEMA_ID"); err != nil {
+					return expr{}, err
+				}
+			}
+			for _, x := range p.schemas() {
+				if strings.EqualFold(x.name, want) {
+					return constantExpr(int64(x.id), intType), nil
+				}
+			}
+			return constantExpr(nil, intType), nil
+		}},
+		"object_id": {1, 2, func(p *planner, a []expr) (expr, error) {
+			n, ok, err := constantText(a[0], "OBJECT_ID")
+			if err != nil {
+				return expr{}, err
+			}
+			if t := p.objectNamed(n); ok && t != nil {
+				if len(a) == 2 {
+					kind, _, err := constantText(a[1], "OBJECT_ID")
+					if err != nil {
+						return expr{}, err
+					}
+					if !strings.EqualFold(strings.TrimSpace(kind), "U") {
+						return constantExpr(nil, intType), nil
+					}
+				}
+				return constantExpr(int64(t.ID), intType), nil
+			}
+			return constantExpr(nil, intType), nil
+		}},
+		"object_name":        objectText(func(t *table) string { return t.Name }),
+		"object_schema_name": objectText(func(t *table) string { return t.Schema }),
+		"col_name": {2, 2, func(p *planner, a []expr) (expr, error) {
+			var b strings.Builder
+			b.WriteString("CASE")
+			for _, t := range p.cat.sorted() {
+				for i, c := range t.Columns {
+					fmt.Fprintf(&b, " WHEN %s = %d AND %s = %d THEN %s", a[0].sql, t.ID, a[1].sql, i+1, quoteText(c.Name))
+				}
+			}
+			b.WriteString(" ELSE NULL END")
+			sql := b.String()
+			if !strings.Contains(sql, "WHEN") {
+				sql = "NULL"
+			}
+			return expr{sql: sql, typ: sysnameType, nullable: true}, nil
+		}},
+		"type_name": {1, 1, func(p *planner, a []expr) (expr, error) {
+			var b strings.Builder
+			fmt.Fprintf(&b, "CASE %s", a[0].sql)
+			for _, t := range systemTypes {
+				fmt.Fprintf(&b, " WHEN %d THEN %s", t.user, quoteText(t.name))
+			}
+			b.WriteString(" END")
+			return expr{sql: b.String(), typ: sysnameType, nullable: true}, nil
+		}},
+		"serverproperty": {1, 1, func(p *planner, a []expr) (expr, error) {
+			n, _, err := constantText(a[0], "SERVERPROPERTY")
+			if err != nil {
+				return expr{}, err
+			}
+			t := nvarcharType(128)
+			switch strings.ToLower(n) {
+			case "productversion":
+				return constantExpr(fmt.Sprintf("%d.%d.0.0", serverMajor, serverMinor), t), nil
+			case "productmajorversion":
+				return constantExpr(fmt.Sprint(serverMajor), t), nil
+			case "productlevel":
+				return constantExpr("RTM", t), nil
+			case "edition":
+				return constantExpr("Local SQL Server over SQLite (not Microsoft SQL Server)", t), nil
+			case "engineedition":
+				return constantExpr(int64(3), intType), nil
+			case "servername", "machinename":
+				return constantExpr(serverName, t), nil
+			case "collation":
+				return constantExpr(collationOfServer, t), nil
+			case "isclustered", "ishadrenabled", "isintegratedsecurityonly":
+				return constantExpr(int64(0), intType), nil
+			}
+			return constantExpr(nil, t), nil
+		}},
+		"databasepropertyex": {2, 2, func(p *planner, a []expr) (expr, error) {
+			d, _, err := constantText(a[0], "DATABASEPROPERTYEX")
+			if err != nil {
+				return expr{}, err
+			}
+			n, _, err := constantText(a[1], "DATABASEPROPERTYEX")
+			if err != nil {
+				return expr{}, err
+			}
+			t := nvarcharType(128)
+			if p.s.srv.database(d) == nil {
+				return constantExpr(nil, t), nil
+			}
+			switch strings.ToLower(n) {
+			case "updateability":
+				return constantExpr("READ_WRITE", t), nil
+			case "status":
+				return constantExpr("ONLINE", t), nil
+			case "useraccess":
+				return constantExpr("MULTI_USER", t), nil
+			case "recovery":
+				return constantExpr("SIMPLE", t), nil
+			case "collation":
+				return constantExpr(collationOfServer, t), nil
+			case "version":
+				return constantExpr(int64(852), intType), nil
+			}
+			return constantExpr(nil, t), nil
+		}},
+		"scope_identity": {0, 0, func(p *planner, _ []expr) (expr, error) { return p.lastIdentity() }},
+		"host_name":      name(func(p *planner) any { return p.s.host }),
+		"app_name":       name(func(p *planner) any { return p.s.app }),
+		"xact_state": constantCall(sqlType{id: tSmallInt}, func(p *planner) any {
+			return boolInt(p.s.tran.open)
+		}),
+		"rowcount_big": constantCall(bigintType, func(p *planner) any { return p.s.rowCount }),
+		"min_active_rowversion": constantCall(sqlType{id: tBinary, length: 8}, func(p *planner) any {
+			b := make([]byte, 8)
+			putBE64(b, be64(p.s.db.currentRowVersion())+1)
+			return b
+		}),
+		"has_perms_by_name": {3, 5, func(p *planner, a []expr) (expr, error) {
+			n, _, err := constantText(a[2], "HAS_PERMS_BY_NAME")
+			if err != nil {
+				return expr{}, err
+			}
+			read := strings.EqualFold(n, "SELECT") || strings.EqualFold(n, "CONNECT") || strings.EqualFold(n, "VIEW DEFINITION") || strings.EqualFold(n, "ANY")
+			return constantExpr(boolInt(read || !p.s.login.ReadOnly), intType), nil
+		}},
+		"is_srvrolemember": {1, 2, func(p *planner, a []expr) (expr, error) { return constantExpr(int64(0), intType), nil }},
+		"is_member":        {1, 1, func(p *planner, a []expr) (expr, error) { return constantExpr(int64(0), intType), nil }},
+		"is_rolemember":    {1, 2, func(p *planner, a []expr) (expr, error) { return constantExpr(int64(0), intType), nil }},
+	}
+}
+
+const collationOfServer = "SQL_Latin1_General_CP1_CI_AS"
+
+// objectText gives a text for a table's id, which may be a column.
+func objectText(f func(t *table) string) scalarFunction {
+	return scalarFunction{1, 2, func(p *planner, a []expr) (expr, error) {
+		if len(p.cat.tables) == 0 {
+			return constantExpr(nil, sysnameType), nil
+		}
+		var b strings.Builder
+		fmt.Fprintf(&b, "CASE %s", a[0].sql)
+		for _, t := range p.cat.sorted() {
+			fmt.Fprintf(&b, " WHEN %d THEN %s", t.ID, quoteText(f(t)))
+		}
+		b.WriteString(" END")
+		return expr{sql: b.String(), typ: sysnameType, nullable: true}, nil
+	}}
+}
+
+// objectNamed finds a table by a name as OBJECT_ID takes it.
+func (p *planner) objectNamed(name string) *table {
+	var parts []string
+	sc := &bulkScanner{rest: name}
+	for {
+		id, _ := sc.identifier()
+		parts = append(parts, id)
+		if !sc.symbol('.') {
+			break
+		}
+	}
+	base := parts[len(parts)-1]
+	schema := defaultSchema
+	if len(parts) > 1 && parts[len(parts)-2] != "" {
+		schema = parts[len(parts)-2]
+	}
+	if len(parts) > 2 {
+		if d := parts[len(parts)-3]; d != "" && !strings.EqualFold(d, p.s.db.name) {
+			if strings.EqualFold(d, "tempdb") {
+				return p.s.temp[strings.ToLower(base)]
+			}
+			return nil
+		}
+	}
+	return p.cat.tables[tableKey(schema, base)]
+}
+
+type schemaRow struct {
+	id   int
+	name string
+}
+
+// schemas are the schemas of the database: the fixed ones and those that a table is in.
+func (p *planner) schemas() []schemaRow {
+	out := []schemaRow{{1, "dbo"}, {2, "guest"}, {3, "INFORMATION_SCHEMA"}, {4, "sys"}}
+	seen := map[string]bool{"dbo": true}
+	for _, t := range p.cat.sorted() {
+		if k := strings.ToLower(t.Schema); !seen[k] {
+			seen[k] = true
+			out = append(out, schemaRow{len(out) + 1, t.Schema})
+		}
+	}
+	return out
+}
+
+// systemTypes are the rows of sys.types.
+var systemTypes = []struct {
+	name             string
+	system, user     int
+	length           int
+	precision, scale int
+}{
+	{"image", 34, 34, 16, 0, 0}, {"text", 35, 35, 16, 0, 0}, {"uniqueidentifier", 36, 36, 16, 0, 0}, {"date", 40, 40, 3, 10, 0},
+	{"time", 41, 41, 5, 16, 7}, {"datetime2", 42, 42, 8, 27, 7}, {"datetimeoffset", 43, 43, 10, 34, 7}, {"tinyint", 48, 48, 1, 3, 0},
+	{"smallint", 52, 52, 2, 5, 0}, {"int", 56, 56, 4, 10, 0}, {"smalldatetime", 58, 58, 4, 16, 0}, {"real", 59, 59, 4, 24, 0},
+	{"money", 60, 60, 8, 19, 4}, {"datetime", 61, 61, 8, 23, 3}, {"float", 62, 62, 8, 53, 0}, {"ntext", 99, 99, 16, 0, 0},
+	{"bit", 104, 104, 1, 1, 0}, {"decimal", 106, 106, 17, 38, 38}, {"numeric", 108, 108, 17, 38, 38},
+	{"smallmoney", 122, 122, 4, 10, 4}, {"bigint", 127, 127, 8, 19, 0}, {"varbinary", 165, 165, 8000, 0, 0},
+	{"varchar", 167, 167, 8000, 0, 0}, {"binary", 173, 173, 8000, 0, 0}, {"char", 175, 175, 8000, 0, 0},
+	{"timestamp", 189, 189, 8, 0, 0}, {"nvarchar", 231, 231, 8000, 0, 0}, {"sysname", 231, 256, 256, 0, 0},
+	{"nchar", 239, 239, 8000, 0, 0}, {"xml", 241, 241, -1, 0, 0},
+}
+
+// catalogRow are the numbers by which the catalog describes a type.
+func (t sqlType) catalogRow() (systemType, maxLen, precision, scale int64) {
+	for _, r := range systemTypes {
+		if r.name == t.name() {
+			systemType, maxLen, precision, scale = int64(r.system), int64(r.length), int64(r.precision), int64(r.scale)
+		}
+	}
+	switch {
+	case t.id == tDecimal:
+		return systemType, int64(decimalSize(t.prec)), int64(t.prec), int64(t.scale)
+	case t.id == tTime:
+		p := int64(8)
+		if t.scale > 0 {
+			p += 1 + int64(t.scale)
+		}
+		return systemType, int64(timeSize(t.scale)), p, int64(t.scale)
+	case t.id == tDateTime2:
+		p := int64(19)
+		if t.scale > 0 {
+			p += 1 + int64(t.scale)
+		}
+		return systemType, int64(timeSize(t.scale) + 3), p, int64(t.scale)
+	case t.id == tDateTimeOffset:
+		p := int64(26)
+		if t.scale > 0 {
+			p += 1 + int64(t.scale)
+		}
+		return systemType, int64(timeSize(t.scale) + 5), p, int64(t.scale)
+	case t.isLob():
+		return
+	case t.length == maxLength:
+		return systemType, -1, 0, 0
+	case t.isUnicode():
+		return systemType, 2 * int64(t.length), 0, 0
+	case t.isString(), t.isBinary():
+		return systemType, int64(t.length), 0, 0
+	}
+	return
+}
+
+// view is a catalog view: its columns and its rows, in stored form.
+type view struct {
+	cols []column
+	rows [][]any
+}
+
+func (v *view) col(name string, t sqlType, nullable bool) *view {
+	v.cols = append(v.cols, column{name: name, typ: t, nullable: nullable})
+	return v
+}
+
+// sql is the view as a query.
+func (v *view) sql() string {
+	var names []string
+	for i := range v.cols {
+		names = append(names, fmt.Sprintf("c%d", i+1))
+	}
+	if len(v.rows) == 0 {
+		var nulls []string
+		for _, n := range names {
+			nulls = append(nulls, "NULL AS "+n)
+		}
+		return "SELECT " + strings.Join(nulls, ", ") + " WHERE false"
+	}
+	var rows []string
+	for _, r := range v.rows {
+		var vs []string
+		for _, x := range r {
+			vs = append(vs, literal(x))
+		}
+		rows = append(rows, "("+strings.Join(vs, ", ")+")")
+	}
+	return "WITH view(" + strings.Join(names, ", ") + ") AS (VALUES " + strings.Join(rows, ", ") + ") SELECT * FROM view"
+}
+
+var (
+	bitType      = sqlType{id: tBit}
+	tinyintType  = sqlType{id: tTinyInt}
+	smallintType = sqlType{id: tSmallInt}
+)
+
+func storedDatetime(t time.Time) any {
+	v, err := moment{ticks: ticksOf(t)}.store(datetimeType)
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
+func nullable(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// systemView finds a catalog view by its name.
+func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
+	if name.SchemaIdentifier == nil {
+		return nil, false, nil
+	}
+	schema, base := strings.ToLower(name.SchemaIdentifier.Value), strings.ToLower(name.BaseIdentifier.Value)
+	if schema != "sys" && schema != "information_schema" {
+		return nil, false, nil
+	}
+	if d := name.DatabaseIdentifier; d != nil && d.Value != "" && !strings.EqualFold(d.Value, p.s.db.name) && !strings.EqualFold(d.Value, "master") {
+		return nil, false, notSupported("the catalog of another database than the current one")
+	}
+	v := &view{}
+	schemaID := map[string]int64{}
+	for _, x := range p.schemas() {
+		schemaID[strings.ToLower(x.name)] = int64(x.id)
+	}
+	switch schema + "." + base {
+	case "sys.schemas":
+		v.col("name", sysnameType, false).col("schema_id", intType, false).col("principal_id", intType, true)
+		for _, x := range p.schemas() {
+			v.rows = append(v.rows, []any{x.name, int64(x.id), int64(1)})
+		}
+	case "sys.tables", "sys.objects", "sys.all_objects":
+		v.col("name", sysnameType, false).col("object_id", intType, false).col("principal_id", intType, true).col("schema_id", intType, false).
+			col("parent_object_id", intType, false).col("type", sqlType{id: tChar, length: 2}, true).col("type_desc", nvarcharType(60), true).
+			col("create_date", datetimeType, false).col("modify_date", datetimeType, false).col("is_ms_shipped", bitType, false)
+		tables := base == "tables"
+		if tables {
+			v.col("is_memory_optimized", bitType, true).col("temporal_type", tinyintType, true).col("is_replicated", bitType, true).
+				col("is_external", bitType, true).col("lob_data_space_id", intType, false).col("max_column_id_used", intType, false)
+		}
+		for _, t := range p.cat.sorted() {
+			r := []any{t.Name, int64(t.ID), nil, schemaID[strings.ToLower(t.Schema)], int64(0), "U ", "USER_TABLE", storedDatetime(t.Created), storedDatetime(t.Changed), int64(0)}
+			if tables {
+				r = append(r, int64(0), int64(0), int64(0), int64(0), int64(0), int64(len(t.Columns)))
+			}
+			v.rows = append(v.rows, r)
+			if tables {
+				continue
+			}
+			for i, x := range t.Indexes {
+				if x.Constraint {
+					kind, desc := "UQ", "UNIQUE_CONSTRAINT"
+					if x.Primary {
+						kind, desc = "PK", "PRIMARY_KEY_CONSTRAINT"
+					}
+					v.rows = append(v.rows, []any{x.Name, int64(t.ID + 1 + i), nil, schemaID[strings.ToLower(t.Schema)], int64(t.ID), kind, desc, storedDatetime(t.Created), storedDatetime(t.Changed), int64(0)})
+				}
+			}
+		}
+	case "sys.columns", "sys.all_columns":
+		v.col("object_id", intType, false).col("name", sysnameType, true).col("column_id", intType, false).col("system_type_id", tinyintType, false).
+			col("user_type_id", intType, false).col("max_length", smallintType, false).col("precision", tinyintType, false).col("scale", tinyintType, false).
+			col("collation_name", sysnameType, true).col("is_nullable", bitType, true).col("is_ansi_padded", bitType, false).
+			col("is_rowguidcol", bitType, false).col("is_identity", bitType, false).col("is_computed", bitType, false).col("is_sparse", bitType, true).
+			col("is_hidden", bitType, true).col("is_masked", bitType, false).col("encryption_type", intType, true).col("default_object_id", intType, false).
+			col("generated_always_type", tinyintType, true).col("is_column_set", bitType, true).col("is_xml_document", bitType, false)
+		for _, t := range p.cat.sorted() {
+			for i, c := range t.Columns {
+				st, length, prec, scale := c.typ.catalogRow()
+				var coll any
+				if c.typ.isString() && c.typ.id != tXML {
+					coll = collationOfServer
+				}
+				v.rows = append(v.rows, []any{int64(t.ID), c.Name, int64(i + 1), st, st, length, prec, scale, coll, boolInt(c.Nullable), int64(1),
+					int64(0), boolInt(c.Identity), int64(0), int64(0), int64(0), int64(0), nil, int64(0), int64(0), int64(0), int64(0)})
+			}
+		}
+	case "sys.identity_columns":
+		v.col("object_id", intType, false).col("name", sysnameType, true).col("column_id", intType, false).col("seed_value", bigintType, true).
+			col("increment_value", bigintType, true)
+		for _, t := range p.cat.sorted() {
+			for i, c := range t.Columns {
+				if c.Identity {
+					v.rows = append(v.rows, []any{int64(t.ID), c.Name, int64(i + 1), c.Seed, c.Increment})
+				}
+			}
+		}
+	case "sys.types":
+		v.col("name", sysnameType, false).col("system_type_id", tinyintType, false).col("user_type_id", intType, false).col("schema_id", intType, false).
+			col("principal_id", intType, true).col("max_length", smallintType, false).col("precision", tinyintType, false).col("scale", tinyintType, false).
+			col("collation_name", sysnameType, true).col("is_nullable", bitType, true).col("is_user_defined", bitType, false).
+			col("is_assembly_type", bitType, false).col("is_table_type", bitType, false)
+		for _, t := range systemTypes {
+			var coll any
+			if strings.Contains(t.name, "char") || strings.Contains(t.name, "text") || t.name == "sysname" {
+				coll = collationOfServer
+			}
+			v.rows = append(v.rows, []any{t.name, int64(t.system), int64(t.user), int64(4), nil, int64(t.length), int64(t.precision), int64(t.scale),
+				coll, boolInt(t.name != "timestamp" && t.name != "sysname"), int64(0), int64(0), int64(0)})
+		}
+	case "sys.indexes":
+		v.col("object_id", intType, false).col("name", sysnameType, true).col("index_id", intType, false).col("type", tinyintType, false).
+			col("type_desc", nvarcharType(60), true).col("is_unique", bitType, true).col("is_primary_key", bitType, true).
+			col("is_unique_constraint", bitType, true).col("is_disabled", bitType, true).col("has_filter", bitType, false).
+			col("is_hypothetical", bitType, true).col("filter_definition", nvarcharType(maxLength), true).col("data_space_id", intType, true)
+		for _, t := range p.cat.sorted() {
+			if !t.hasClustered() {
+				v.rows = append(v.rows, []any{int64(t.ID), nil, int64(0), int64(0), "HEAP", int64(0), int64(0), int64(0), int64(0), int64(0), int64(0), nil, int64(1)})
+			}
+			for i, x := range t.Indexes {
+				id, kind, desc := t.indexID(i), int64(2), "NONCLUSTERED"
+				if x.Clustered {
+					kind, desc = 1, "CLUSTERED"
+				}
+				v.rows = append(v.rows, []any{int64(t.ID), x.Name, id, kind, desc, boolInt(x.Unique), boolInt(x.Primary), boolInt(x.Constraint && !x.Primary),
+					int64(0), int64(0), int64(0), nil, int64(1)})
+			}
+		}
+	case "sys.index_columns":
+		v.col("object_id", intType, false).col("index_id", intType, false).col("index_column_id", intType, false).col("column_id", intType, false).
+			col("key_ordinal", tinyintType, false).col("partition_ordinal", tinyintType, false).col("is_descending_key", bitType, true).
+			col("is_included_column", bitType, true)
+		for _, t := range p.cat.sorted() {
+			for i, x := range t.Indexes {
+				for k, c := range x.Columns {
+					v.rows = append(v.rows, []any{int64(t.ID), t.indexID(i), int64(k + 1), int64(t.columnID(c)), int64(k + 1), int64(0), boolInt(x.Descending[k]), int64(0)})
+				}
+				for k, c := range x.Included {
+					v.rows = append(v.rows, []any{int64(t.ID), t.indexID(i), int64(len(x.Columns) + k + 1), int64(t.columnID(c)), int64(0), int64(0), int64(0), int64(1)})
+				}
+			}
+		}
+	case "sys.key_constraints":
+		v.col("name", sysnameType, false).col("object_id", intType, false).col("schema_id", intType, false).col("parent_object_id", intType, false).
+			col("type", sqlType{id: tChar, length: 2}, true).col("type_desc", nvarcharType(60), true).col("unique_index_id", intType, true)
+		for _, t := range p.cat.sorted() {
+			for i, x := range t.Indexes {
+				if !x.Constraint {
+					continue
+				}
+				kind, desc := "UQ", "UNIQUE_CONSTRAINT"
+				if x.Primary {
+					kind, desc = "PK", "PRIMARY_KEY_CONSTRAINT"
+				}
+				v.rows = append(v.rows, []any{x.Name, int64(t.ID + 1 + i), schemaID[strings.ToLower(t.Schema)], int64(t.ID), kind, desc, t.indexID(i)})
+			}
+		}
+	case "sys.databases":
+		v.col("name", sysnameType, false).col("database_id", intType, false).col("create_date", datetimeType, false).
+			col("compatibility_level", tinyintType, false).col("collation_name", sysnameType, true).col("state", tinyintType, true).
+			col("state_desc", nvarcharType(60), true).col("is_read_only", bitType, true).col("snapshot_isolation_state", tinyintType, true).
+			col("snapshot_isolation_state_desc", nvarcharType(60), true).col("is_read_committed_snapshot_on", bitType, true).
+			col("recovery_model", tinyintType, true).col("recovery_model_desc", nvarcharType(60), true).col("is_encrypted", bitType, true).
+			col("service_broker_guid", sqlType{id: tGUID}, false).col("user_access_desc", nvarcharType(60), true).col("source_database_id", intType, true)
+		for _, db := range p.s.srv.sortedDatabases() {
+			guid := make([]byte, 16)
+			putBE64(guid[8:], uint64(ticksOf(db.created)))
+			v.rows = append(v.rows, []any{db.name, int64(db.id), storedDatetime(db.created), int64(130), collationOfServer, int64(0), "ONLINE", int64(0),
+				int64(1), "ON", int64(1), int64(3), "SIMPLE", int64(0), guid, "MULTI_USER", nil})
+		}
+	case "sys.database_recovery_status":
+		v.col("database_id", intType, false).col("database_guid", sqlType{id: tGUID}, true).col("family_guid", sqlType{id: tGUID}, true)
+	case "sys.views", "sys.synonyms", "sys.security_policies", "sys.external_tables", "sys.foreign_keys", "sys.triggers", "sys.procedures":
+		// There are none, which is an answer.
+		v.col("name", sysnameType, false).col("object_id", intType, false).col("schema_id", intType, false).col("is_enabled", bitType, false).
+			col("base_object_name", nvarcharType(1035), true).col("parent_object_id", intType, false).col("referenced_object_id", intType, true).
+			col("type", sqlType{id: tChar, length: 2}, true).col("type_desc", nvarcharType(60), true).col("create_date", datetimeType, false).
+			col("modify_date", datetimeType, false)
+	case "sys.change_tracking_databases", "sys.change_tracking_tables":
+		v.col("database_id", intType, false).col("object_id", intType, false).col("min_valid_version", bigintType, true).col("begin_version", bigintType, true)
+	case "sys.security_predicates":
+		v.col("object_id", intType, false).col("security_predicate_id", intType, false).col("target_object_id", intType, false)
+	case "sys.masked_columns":
+		v.col("object_id", intType, false).col("name", sysnameType, true).col("column_id", intType, false).col("is_masked", bitType, false).
+			col("masking_function", nvarcharType(4000), true)
+	case "sys.dm_exec_sessions":
+		v.col("session_id", smallintType, false).col("login_name", sysnameType, false).col("program_name", sysnameType, true).col("host_name", sysnameType, true).
+			col("login_time", datetimeType, false).col("is_user_process", bitType, false).col("database_id", smallintType, false)
+		s := p.s
+		v.rows = append(v.rows, []any{int64(s.spid), s.login.Name, nullable(s.app), nullable(s.host), storedDatetime(s.start.UTC()), int64(1), int64(s.db.id)})
+	case "sys.dm_exec_connections":
+		v.col("session_id", intType, true).col("net_transport", nvarcharType(40), false).col("encrypt_option", nvarcharType(40), false).col("auth_scheme", nvarcharType(40), false)
+		v.rows = append(v.rows, []any{int64(p.s.spid), "TCP", map[bool]string{true: "TRUE", false: "FALSE"}[p.s.encrypted], "SQL"})
+	case "sys.partitions", "sys.dm_db_partition_stats":
+		v.col("object_id", intType, false).col("index_id", intType, false).col("partition_number", intType, false).col("partition_id", bigintType, false)
+		rowsName := "rows"
+		if base != "partitions" {
+			rowsName = "row_count"
+		}
+		v.col(rowsName, bigintType, true)
+		for _, t := range p.cat.sorted() {
+			n, err := p.s.sql.value("SELECT count(*) FROM " + t.physical())
+			if err != nil {
+				return nil, false, err
+			}
+			id := int64(0)
+			if t.hasClustered() {
+				id = 1
+			}
+			v.rows = append(v.rows, []any{int64(t.ID), id, int64(1), int64(t.ID) << 16, n})
+		}
+	case "information_schema.tables":
+		v.col("TABLE_CATALOG", sysnameType, true).col("TABLE_SCHEMA", sysnameType, true).col("TABLE_NAME", sysnameType, false).col("TABLE_TYPE", varcharType(10), true)
+		for _, t := range p.cat.sorted() {
+			v.rows = append(v.rows, []any{p.s.db.name, t.Schema, t.Name, "BASE TABLE"})
+		}
+	case "information_schema.schemata":
+		v.col("CATALOG_NAME", sysnameType, true).col("SCHEMA_NAME", sysnameType, false).col("SCHEMA_OWNER", sysnameType, true)
+		for _, x := range p.schemas() {
+			v.rows = append(v.rows, []any{p.s.db.name, x.name, "dbo"})
+		}
+	case "information_schema.columns":
+		p.informationColumns(v)
+	case "information_schema.key_column_usage", "information_schema.table_constraints":
+		usage := base == "key_column_usage"
+		v.col("CONSTRAINT_CATALOG", sysnameType, true).col("CONSTRAINT_SCHEMA", sysnameType, true).col("CONSTRAINT_NAME", sysnameType, false).
+			col("TABLE_CATALOG", sysnameType, true).col("TABLE_SCHEMA", sysnameType, true).col("TABLE_NAME", sysnameType, false)
+		if usage {
+			v.col("COLUMN_NAME", sysnameType, true).col("ORDINAL_POSITION", intType, false)
+		} else {
+			v.col("CONSTRAINT_TYPE", varcharType(11), true)
+		}
+		for _, t := range p.cat.sorted() {
+			for _, x := range t.Indexes {
+				if !x.Constraint {
+					continue
+				}
+				head := []any{p.s.db.name, t.Schema, x.Name, p.s.db.name, t.Schema, t.Name}
+				if !usage {
+					v.rows = append(v.rows, append(head, map[bool]string{true: "PRIMARY KEY", false: "UNIQUE"}[x.Primary]))
+					continue
+				}
+				for k, c := range x.Columns {
+					v.rows = append(v.rows, append(append([]any(nil), head...), c, int64(k+1)))
+				}
+			}
+		}
+	default:
+		return nil, false, newError(errUnknownObject, 16, "Invalid object name '%s': the local SQL Server does not have this catalog view.", objectName(name))
+	}
+	return v, true, nil
+}
+
+func (t *table) hasClustered() bool {
+	for _, x := range t.Indexes {
+		if x.Clustered {
+			return true
+		}
+	}
+	return false
+}
+
+// indexID is 1 for the clustered index, and counts from 2 for the others.
+func (t *table) indexID(i int) int64 {
+	if t.Indexes[i].Clustered {
+		return 1
+	}
+	n := int64(2)
+	for _, x := range t.Indexes[:i] {
+		if !x.Clustered {
+			n++
+		}
+	}
+	return n
+}
+
+func (t *table) columnID(name string) int {
+	for i, c := range t.Columns {
+		if strings.EqualFold(c.Name, name) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+func (p *planner) informationColumns(v *view) {
+	v.col("TABLE_CATALOG", sysnameType, true).col("TABLE_SCHEMA", sysnameType, true).col("TABLE_NAME", sysnameType, false).col("COLUMN_NAME", sysnameType, true).
+		col("ORDINAL_POSITION", intType, true).col("COLUMN_DEFAULT", nvarcharType(4000), true).col("IS_NULLABLE", varcharType(3), true).
+		col("DATA_TYPE", sysnameType, true).col("CHARACTER_MAXIMUM_LENGTH", intType, true).col("CHARACTER_OCTET_LENGTH", intType, true).
+		col("NUMERIC_PRECISION", tinyintType, true).col("NUMERIC_PRECISION_RADIX", smallintType, true).col("NUMERIC_SCALE", intType, true).
+		col("DATETIME_PRECISION", smallintType, true).col("CHARACTER_SET_NAME", sysnameType, true).col("COLLATION_NAME", sysnameType, true)
+	for _, t := range p.cat.sorted() {
+		for i, c := range t.Columns {
+			yes := map[bool]string{true: "YES", false: "NO"}[c.Nullable]
+			var def, chars, octets, prec, radix, scale, fraction, set, coll any
+			if c.Default != "" {
+				def = "(" + c.Default + ")"
+			}
+			_, n, pr, sc := c.typ.catalogRow()
+			switch {
+			case c.typ.isString(), c.typ.isBinary():
+				chars, octets = n, n
+				if c.typ.isUnicode() && n > 0 {
+					chars = n / 2
+				}
+				if c.typ.isString() {
+					set, coll = "iso_1", collationOfServer
+					if c.typ.isUnicode() {
+						set = "UNICODE"
+					}
+				}
+			case c.typ.isApprox():
+				prec, radix = pr, int64(2)
+			case c.typ.isNumber() && c.typ.id != tBit:
+				prec, radix, scale = pr, int64(10), sc
+			case c.typ.isTime():
+				fraction = int64(c.typ.fractionalDigits())
+			}
+			v.rows = append(v.rows, []any{p.s.db.name, t.Schema, t.Name, c.Name, int64(i + 1), def, yes, c.typ.name(), chars, octets, prec, radix, scale, fraction, set, coll})
+		}
+	}
+}
+
+// resultSetView is what sp_describe_first_result_set and its function of a table tell of a query.
+func (s *session) resultSetView(text, declarations string) (*view, error) {
+	v := &view{}
+	v.col("is_hidden", bitType, false).col("column_ordinal", intType, false).col("name", sysnameType, true).col("is_nullable", bitType, false).
+		col("system_type_id", intType, false).col("system_type_name", nvarcharType(256), true).col("max_length", smallintType, false).
+		col("precision", tinyintType, false).col("scale", tinyintType, false).col("collation_name", sysnameType, true).
+		col("is_identity_column", bitType, true).col("error_number", intType, true).col("error_message", nvarcharType(4000), true)
+	list, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	vars := newVariables()
+	if strings.TrimSpace(declarations) != "" {
+		decl, err := parse("DECLARE " + outputWords.Replace(declarations))
+		if err != nil {
+			return nil, err
+		}
+		for _, st := range decl {
+			if d, ok := st.(*ast.DeclareVariableStatement); ok {
+				for _, x := range d.Declarations {
+					t, err := typeOf(x.DataType, false)
+					if err != nil {
+						return nil, err
+					}
+					if err := vars.declare(x.VariableName.Value, t, nil); err != nil {
+						return nil, err
+					}
+				}
+			}
+		}
+	}
+	for _, st := range list {
+		sel, ok := st.(*ast.SelectStatement)
+		if !ok || sel.Into != nil {
+			continue
+		}
+		_, cols, err := s.newPlanner(vars).statementQuery(sel)
+		if err != nil {
+			return nil, err
+		}
+		for i, c := range cols {
+			st, n, pr, sc := c.typ.catalogRow()
+			var coll any
+			if c.typ.isString() {
+				coll = collationOfServer
+			}
+			v.rows = append(v.rows, []any{int64(0), int64(i + 1), nullable(c.name), boolInt(c.nullable), st, c.typ.String(), n, pr, sc, coll, boolInt(c.identity), nil, nil})
+		}
+		return v, nil
+	}
+	return v, nil
+}
+
+func (s *session) describeFirstResultSet(text, declarations string) error {
+	v, err := s.resultSetView(text, declarations)
+	if err != nil {
+		return err
+	}
+	return s.stream(s.srv.ctx, v.sql(), nil, v.cols, nil)
+}
+
+// tableFunction plans the functions that give a table.
+func (p *planner) tableFunction(t *ast.SchemaObjectFunctionTableReference, sc *scope) (string, error) {
+	name := strings.ToLower(objectName(t.SchemaObject))
+	if name != "sys.dm_exec_describe_first_result_set" {
+		return "", newError(errUnknownObject, 16, "Invalid object name '%s': the local SQL Server does not have this function.", objectName(t.SchemaObject))
+	}
+	var texts [2]string
+	for i := range min(len(t.Parameters), 2) {
+		e, err := p.expression(t.Parameters[i], &scope{})
+		if err != nil {
+			return "", err
+		}
+		if e.constant {
+			texts[i], _, err = constantText(e, name)
+		} else if ref, ok := t.Parameters[i].(*ast.VariableReference); ok {
+			texts[i], _ = p.vars.get(ref.Name).value.(string)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	v, err := p.s.resultSetView(texts[0], texts[1])
+	if err != nil {
+		return "", err
+	}
+	alias := t.Alias
+	if alias == nil {
+		alias = &ast.Identifier{Value: "dm_exec_describe_first_result_set"}
+	}
+	return p.derived(v.sql(), v.cols, alias, t.Columns, sc)
+}
