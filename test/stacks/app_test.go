@@ -27,7 +27,8 @@ func run(t *testing.T, context map[string]any, environment ...string) (output st
 			app.Env = append(app.Env, v)
 		}
 	}
-	app.Env = append(app.Env, "CDK_OUTDIR="+assembly, "CDK_CONTEXT_JSON="+string(b), "HOME="+t.TempDir(), "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1")
+	app.Env = append(app.Env, "CDK_OUTDIR="+assembly, "CDK_CONTEXT_JSON="+string(b), "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1",
+		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull)
 	app.Env = append(app.Env, environment...)
 	out, err := app.CombinedOutput()
 	var failed *exec.ExitError
