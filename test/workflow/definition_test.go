@@ -70,18 +70,6 @@ func TestEveryTaskEndsInANoticeWhenItFails(t *testing.T) {
 	}
 }
 
-func TestANoticeCarriesAttributesToFilterBy(t *testing.T) {
-	d := decode(t, "plain")
-	for state, outcome := range map[string]string{"Tell success": "succeeded", "Tell failure": "failed"} {
-		attributes, _ := d.States[state].Arguments["MessageAttributes"].(map[string]any)
-		for name, want := range map[string]string{"pipeline": "plain", "run": "{% $run %}", "outcome": outcome} {
-			if got, _ := attributes[name].(map[string]any); got["StringValue"] != want || got["DataType"] != "String" {
-				t.Errorf("%s has the attribute %s %v, want %q", state, name, got, want)
-			}
-		}
-	}
-}
-
 func TestKeysAndNetworksReachEverythingThatTakesThem(t *testing.T) {
 	at := func(pipeline, state string, path ...string) any {
 		var v any = decode(t, pipeline).States[state].Arguments

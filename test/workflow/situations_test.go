@@ -146,19 +146,24 @@ var situations = []situation{
 	{
 		name: "a config that SageMaker doesn't see yet is waited for", pipeline: "unseen",
 		faults: []emulator.Fault{{Operation: "CreateEndpoint", Code: "ValidationException",
-			Message: `Could not find endpoint configuration "arn:aws:sagemaker:us-east-1:000000000000:endpoint-config/x".`, Times: 2, Match: map[string]string{"EndpointName": "%s"}}},
+			Message: configMissing, Times: 2, Match: map[string]string{"EndpointName": "%s"}}},
 		want: outcome{asked: "CreateEndpoint"},
 	},
 	{
 		name: "an endpoint that somebody else changes at the same moment is looked at again", pipeline: "raced",
 		serving: true,
 		faults: []emulator.Fault{{Operation: "UpdateEndpoint", Code: "ValidationException",
-			Message: `Cannot update in-progress endpoint "arn:aws:sagemaker:us-east-1:000000000000:endpoint/x".`, Match: map[string]string{"EndpointName": "%s"}}},
+			Message: endpointInProgress, Match: map[string]string{"EndpointName": "%s"}}},
 		want: outcome{previous: "old", asked: "UpdateEndpoint"},
 	},
 	{
+		name: "an endpoint that somebody else creates at the same moment is looked at again", pipeline: "racedto",
+		faults: []emulator.Fault{{Operation: "CreateEndpoint", Code: "ValidationException", Message: endpointExists, Match: map[string]string{"EndpointName": "%s"}}},
+		want:   outcome{asked: "CreateEndpoint"},
+	},
+	{
 		name: "throttled looks at the endpoint are no reason to give up", pipeline: "throttled",
-		faults: []emulator.Fault{{Operation: "DescribeEndpoint", Code: "ThrottlingException", Message: "Rate exceeded", Times: 3, Match: map[string]string{"EndpointName": "%s"}}},
+		faults: []emulator.Fault{{Operation: "DescribeEndpoint", Code: "ThrottlingException", Message: rateExceeded, Times: 3, Match: map[string]string{"EndpointName": "%s"}}},
 		want:   outcome{asked: "CreateEndpoint"},
 	},
 	{
@@ -201,9 +206,9 @@ var situations = []situation{
 	{
 		name: "throttled requests are repeated", pipeline: "rate",
 		faults: []emulator.Fault{
-			{Operation: "CreateTrainingJob", Code: "ThrottlingException", Message: "Rate exceeded", Times: 2, Match: map[string]string{"TrainingJobName": "%s-*"}},
-			{Operation: "CreateModel", Code: "ThrottlingException", Message: "Rate exceeded", Match: map[string]string{"ModelName": "%s-*"}},
-			{Operation: "CreateEndpointConfig", Code: "ThrottlingException", Message: "Rate exceeded", Match: map[string]string{"EndpointConfigName": "%s-*"}},
+			{Operation: "CreateTrainingJob", Code: "ThrottlingException", Message: rateExceeded, Times: 2, Match: map[string]string{"TrainingJobName": "%s-*"}},
+			{Operation: "CreateModel", Code: "ThrottlingException", Message: rateExceeded, Match: map[string]string{"ModelName": "%s-*"}},
+			{Operation: "CreateEndpointConfig", Code: "ThrottlingException", Message: rateExceeded, Match: map[string]string{"EndpointConfigName": "%s-*"}},
 		},
 		want: outcome{attempt: "-a3", asked: "CreateEndpoint"},
 	},
@@ -240,13 +245,13 @@ var situations = []situation{
 	{
 		name: "an endpoint that is in service but can't answer is a failure", pipeline: "smoke",
 		serving: true,
-		faults:  []emulator.Fault{{Operation: "InvokeEndpoint", Code: "ModelError", Message: "Received server error (500) from primary", Status: 424, Times: 4, Match: map[string]string{"EndpointName": "%s"}}},
+		faults:  []emulator.Fault{{Operation: "InvokeEndpoint", Code: "ModelError", Message: modelError, Status: 424, Times: 4, Match: map[string]string{"EndpointName": "%s"}}},
 		want: outcome{failed: "SageMakerRuntime.ModelErrorException", cause: "Received server error (500)", advice: "aws sagemaker update-endpoint --endpoint-name ml-test-smoke",
 			asked: "UpdateEndpoint"},
 	},
 	{
 		name: "an endpoint that stumbles once is asked again", pipeline: "stumble",
-		faults: []emulator.Fault{{Operation: "InvokeEndpoint", Code: "ModelError", Message: "Received server error (500) from primary", Status: 424, Match: map[string]string{"EndpointName": "%s"}}},
+		faults: []emulator.Fault{{Operation: "InvokeEndpoint", Code: "ModelError", Message: modelError, Status: 424, Match: map[string]string{"EndpointName": "%s"}}},
 		want:   outcome{asked: "CreateEndpoint"},
 	},
 	{
@@ -281,8 +286,22 @@ var situations = []situation{
 	},
 }
 
-// quotaText is SageMaker's own. Source: https://github.com/gabehollombe-aws/jupyter-notebooks/issues/1
-const quotaText = "The account-level service limit 'ml.m5.large for training job usage' is 0 Instances, with current utilization of 0 Instances and a request delta of 1 Instances. Please contact AWS support to request an increase for this limit."
+// SageMaker's own texts, by which the states tell its errors apart or which people get to read, each with a place where it
+// was seen.
+const (
+	// https://github.com/gabehollombe-aws/jupyter-notebooks/issues/1
+	quotaText = "The account-level service limit 'ml.m5.large for training job usage' is 0 Instances, with current utilization of 0 Instances and a request delta of 1 Instances. Please contact AWS support to request an increase for this limit."
+	// https://github.com/hashicorp/terraform-provider-aws/issues/40048
+	configMissing = `Could not find endpoint configuration "arn:aws:sagemaker:us-east-1:000000000000:endpoint-config/x".`
+	// https://github.com/aws/amazon-sagemaker-operator-for-k8s matches its beginning for updates and deletions
+	endpointInProgress = `Cannot update in-progress endpoint "arn:aws:sagemaker:us-east-1:000000000000:endpoint/x".`
+	// https://github.com/ministryofjustice/modernisation-platform-environments/pull/9383
+	endpointExists = `Cannot create already existing endpoint "arn:aws:sagemaker:us-east-1:000000000000:endpoint/x".`
+	// https://github.com/aws/sagemaker-python-sdk/issues/645
+	rateExceeded = "Rate exceeded"
+	// https://github.com/aws/amazon-sagemaker-examples/issues/1881
+	modelError = "Received server error (500) from primary"
+)
 
 func TestWhateverARunMeetsItEndsAsTheTableSays(t *testing.T) {
 	l := newLab(t)
@@ -426,6 +445,10 @@ func check(t *testing.T, s situation, e end, notices []notice) {
 	}
 	n := notices[0]
 	t.Logf("%s\n%s", n.subject, n.message)
+	outcome := map[bool]string{true: "succeeded", false: "failed"}[w.failed == ""]
+	if n.attributes["outcome"] != outcome || n.attributes["pipeline"] != s.pipeline || n.attributes["run"] == "" {
+		t.Errorf("the notice has the attributes %v", n.attributes)
+	}
 	says := []string{w.cause, w.advice}
 	if w.asked != "" {
 		says = append(says, job)

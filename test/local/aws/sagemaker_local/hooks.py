@@ -74,6 +74,11 @@ def install(state, port):
         "arn:aws:states:::aws-sdk:sagemaker:": tasks.sdk,
         "arn:aws:states:::aws-sdk:sagemakerruntime:": tasks.runtime,
     })
+    # MiniStack's sns:publish looks for a message's attributes as the query protocol spells them, and so leaves them out.
+    publish = stepfunctions._SERVICE_DISPATCH["arn:aws:states:::sns:publish"]
+    stepfunctions._SERVICE_DISPATCH["arn:aws:states:::sns:publish"] = (
+        lambda resource, arguments: publish(resource, {**arguments, **_query_attributes(arguments)}))
+
     execute_task = stepfunctions._execute_task
 
     def execute_task_of(state_def, raw_input, execution, ctx):
@@ -88,6 +93,16 @@ def install(state, port):
 
     _try_routing(router.detect_service)
     return service
+
+
+def _query_attributes(arguments):
+    """The MessageAttributes of an sns:publish, as MessageAttributes.entry.1.Name and so on."""
+    spelled = {}
+    for i, (name, attribute) in enumerate(arguments.get("MessageAttributes", {}).items(), 1):
+        spelled[f"MessageAttributes.entry.{i}.Name"] = name
+        for member, value in attribute.items():
+            spelled[f"MessageAttributes.entry.{i}.Value.{member}"] = value
+    return spelled
 
 
 def _need(owner, name, kind=None):
