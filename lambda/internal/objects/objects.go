@@ -34,11 +34,12 @@ type API interface {
 var _ API = (*s3.Client)(nil)
 
 const (
-	// PartSize is the size in bytes of a part of a multipart upload. S3 takes no smaller ones than 5 MiB and at most 10,000.
-	PartSize = 8 << 20
+	// PartSize is the size in bytes of a part of a multipart upload: the smallest that S3 takes, since each is kept in memory.
+	// At most 10,000 parts make an object, so a stream is at most 50 GB.
+	PartSize = 5 << 20
 	// Buffers is how many parts are in memory at most: one being filled for each stream that is open at a time (Parquet and
-	// three channels), and as many on their way.
-	Buffers = 8
+	// three channels), and two on their way.
+	Buffers = 6
 )
 
 // Bucket is the data bucket. Its memory is bounded by Buffers parts, however many streams are written.
@@ -53,10 +54,13 @@ type Bucket struct {
 func NewBucket(api API, name, keyARN string) *Bucket {
 	b := &Bucket{api: api, name: name, keyARN: keyARN, buffers: make(chan *bytes.Buffer, Buffers)}
 	for range Buffers {
-		b.buffers <- nil // a buffer is allocated when it is first used
+		// All at once: what the largest run needs shows in the first.
+		b.buffers <- newBuffer()
 	}
 	return b
 }
+
+func newBuffer() *bytes.Buffer { return bytes.NewBuffer(make([]byte, 0, PartSize)) }
 
 // Name is the bucket's name.
 func (b *Bucket) Name() string { return b.name }

@@ -67,9 +67,6 @@ func (w *Writer) Write(p []byte) (int, error) {
 			case <-w.ctx.Done():
 				return written, w.failure()
 			}
-			if w.buffer == nil {
-				w.buffer = bytes.NewBuffer(make([]byte, 0, PartSize))
-			}
 			w.buffer.Reset()
 		}
 		n := min(len(p), PartSize-w.buffer.Len())
@@ -105,18 +102,17 @@ func (w *Writer) send() error {
 	number, buffer := w.sent, w.buffer
 	w.buffer = nil
 	w.inFlight.Go(func() {
-		// A request that failed may still be reading its body (net/http says so): that buffer isn't used again.
-		free := (*bytes.Buffer)(nil)
-		defer func() { w.bucket.buffers <- free }()
+		defer func() { w.bucket.buffers <- buffer }()
 		out, err := w.bucket.api.UploadPart(w.ctx, &s3.UploadPartInput{
 			Bucket: aws.String(w.bucket.name), Key: aws.String(w.key), UploadId: aws.String(w.uploadID),
 			PartNumber: aws.Int32(number), Body: bytes.NewReader(buffer.Bytes()), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
 		})
 		if err != nil {
 			_ = w.fail(fmt.Errorf("part %d: %w", number, err)) // Write and Close report it
+			// A request that failed may still be reading its body (net/http says so): that buffer isn't used again.
+			buffer = newBuffer()
 			return
 		}
-		free = buffer
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		// The parts arrive in any order and are named in theirs.

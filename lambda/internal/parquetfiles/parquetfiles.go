@@ -15,15 +15,15 @@ import (
 
 // Sizes bound memory and files. The zero value of a field means its default.
 type Sizes struct {
-	// RowGroupBytes is how much of a row group, encoded, is in memory before it is written out.
+	// RowGroupBytes is the size of the values after which a row group ends. It is in memory, encoded, until then.
 	RowGroupBytes int64
 	// FileBytes is the size after which the next file begins.
 	FileBytes int64
 }
 
 const (
-	// DefaultRowGroupBytes holds about 200,000 rows of 16 columns: enough for readers to skip by, and little to keep.
-	DefaultRowGroupBytes = 8 << 20
+	// DefaultRowGroupBytes holds about 200,000 rows of 16 columns: enough for readers to skip by, and a few megabytes to keep.
+	DefaultRowGroupBytes = 24 << 20
 	// DefaultFileBytes is what Athena and Spark like to read as one.
 	DefaultFileBytes = 256 << 20
 	// pageBytes bounds what each column keeps before it is encoded. The default of 1 MiB for each of many columns would be
@@ -43,7 +43,8 @@ type Writer struct {
 	properties *parquet.WriterProperties
 	object     *objects.Writer
 	file       *pqarrow.FileWriter
-	rows       int64
+	rows       int64 // of the file
+	group      int64 // size of the values in the row group
 	files      []manifest.File
 }
 
@@ -75,14 +76,16 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 		return fmt.Errorf("writing Parquet: %w", err)
 	}
 	w.rows += batch.NumRows()
-	inGroup := w.file.RowGroupTotalBytesWritten()
-	if w.object.Size()+inGroup >= w.sizes.FileBytes {
+	w.group += size(batch)
+	if w.group < w.sizes.RowGroupBytes {
+		return nil
+	}
+	w.group = 0
+	if w.object.Size()+w.file.RowGroupTotalBytesWritten() >= w.sizes.FileBytes {
 		return w.finish()
 	}
-	if inGroup >= w.sizes.RowGroupBytes {
-		if err := w.file.NewBufferedRowGroupChecked(); err != nil {
-			return fmt.Errorf("writing a Parquet row group: %w", err)
-		}
+	if err := w.file.NewBufferedRowGroupChecked(); err != nil {
+		return fmt.Errorf("writing a Parquet row group: %w", err)
 	}
 	return nil
 }
@@ -118,6 +121,19 @@ func (w *Writer) finish() error {
 	return nil
 }
 
+// size is what a batch takes in memory.
+func size(batch arrow.RecordBatch) int64 {
+	var n int64
+	for _, column := range batch.Columns() {
+		for _, buffer := range column.Data().Buffers() {
+			if buffer != nil {
+				n += int64(buffer.Len())
+			}
+		}
+	}
+	return n
+}
+
 // sink hides the object's Close: the Parquet writer would call it, and what it gives back would be lost.
 type sink struct{ object *objects.Writer }
 
@@ -125,7 +141,7 @@ func (s sink) Write(p []byte) (int, error) { return s.object.Write(p) }
 
 func properties(first arrow.RecordBatch) *parquet.WriterProperties {
 	options := []parquet.WriterProperty{
-		parquet.WithCompression(compress.Codecs.Zstd),
+		parquet.WithCompression(compress.Codecs.Zstd), parquet.WithCompressionLevel(1),
 		parquet.WithDataPageSize(pageBytes),
 		parquet.WithDictionaryPageSizeLimit(pageBytes),
 		// Up to 18 digits in 8 bytes instead of 16, which every reader knows.

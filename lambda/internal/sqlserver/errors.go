@@ -2,12 +2,11 @@ package sqlserver
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	mssql "github.com/microsoft/go-mssqldb"
 )
@@ -64,34 +63,29 @@ func connectError(ctx context.Context, l Login, err error) error {
 	at := fmt.Sprintf("%s:%d", l.Host, l.Port)
 	var server mssql.Error
 	if errors.As(err, &server) {
+		server = telling(server)
 		e := &Error{Number: server.Number, Transient: failover[server.Number], cause: err}
 		switch server.Number {
 		case loginFailed:
-			e.message = fmt.Sprintf("SQL Server at %s refused the login %q (error 18456): %s: check username and password in the database secret", at, l.Username, server.Message)
+			e.message = fmt.Sprintf("SQL Server at %s refused the login %q (error 18456): %s: check username and password in the database secret", at, l.Username, said(server))
 		case cannotOpen:
-			e.message = fmt.Sprintf("database %q at %s can't be opened by %q (error 4060): %s: check the secret's dbname, that the database is online, and that the login is a user in it", l.Database, at, l.Username, server.Message)
+			e.message = fmt.Sprintf("database %q at %s can't be opened by %q (error 4060): %s: check the secret's dbname, that the database is online, and that the login is a user in it", l.Database, at, l.Username, said(server))
 		default:
-			e.message = fmt.Sprintf("logging in to SQL Server at %s: %s (error %d)", at, server.Message, server.Number)
+			e.message = fmt.Sprintf("logging in to SQL Server at %s: %s (error %d)", at, said(server), server.Number)
 		}
 		return e
 	}
-	var authority x509.UnknownAuthorityError
-	var hostname x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var verification *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &hostname):
-		return &Error{cause: err, message: fmt.Sprintf("the certificate of SQL Server at %s is for another name: %v: put the name in the certificate as host into the database secret", at, hostname)}
-	case errors.As(err, &authority), errors.As(err, &invalid), errors.As(err, &verification):
+	// The driver keeps the text of a failed TLS handshake only, not its type.
+	if detail, ok := after(err.Error(), "tls: failed to verify certificate: "); ok {
+		remedy := "put the PEM text of its certificate authority as caCertificate into the database secret"
+		if strings.Contains(detail, "valid for") || strings.Contains(detail, "cannot validate certificate for") || strings.Contains(detail, "not valid for any names") {
+			remedy = "put the name that is in the certificate as host into the database secret"
+		}
 		whose := "of Amazon RDS"
 		if l.CACertificate != "" {
 			whose = "in the secret's caCertificate"
 		}
-		return &Error{cause: err, message: fmt.Sprintf("the certificate of SQL Server at %s is not trusted by the authorities %s: %v: put the PEM text of its certificate authority as caCertificate into the database secret", at, whose, err)}
-	}
-	var record tls.RecordHeaderError
-	if errors.As(err, &record) {
-		return &Error{cause: err, message: fmt.Sprintf("what listens at %s doesn't speak SQL Server's TLS: %v: check host and port", at, err)}
+		return &Error{cause: err, message: fmt.Sprintf("the certificate of SQL Server at %s is not trusted (by the authorities %s): %s: %s", at, whose, detail, remedy)}
 	}
 	reach := "check host and port in the database secret, that the server runs, and that its security group lets the function's in"
 	var dns *net.DNSError
@@ -104,7 +98,29 @@ func connectError(ctx context.Context, l Login, err error) error {
 	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return &Error{Transient: true, cause: err, message: fmt.Sprintf("SQL Server at %s can't be reached: %v: %s", at, err, reach)}
 	}
-	return &Error{cause: err, message: fmt.Sprintf("connecting to SQL Server at %s: %v", at, err)}
+	// The driver tells some broken connections by their text only. What isn't one of them fails again soon.
+	return &Error{Transient: true, cause: err, message: fmt.Sprintf("connecting to SQL Server at %s: %v: %s", at, err, reach)}
+}
+
+// telling gives the error that says most of those that the server sent: after 4060 comes 18456, and the driver reports the
+// last.
+func telling(e mssql.Error) mssql.Error {
+	for _, one := range e.All {
+		if one.Number == cannotOpen {
+			return one
+		}
+	}
+	return e
+}
+
+// said is the server's own text without its full stop, as more follows it.
+func said(e mssql.Error) string {
+	return strings.TrimSuffix(strings.TrimPrefix(e.Message, "login error: "), ".")
+}
+
+func after(s, prefix string) (string, bool) {
+	_, rest, found := strings.Cut(s, prefix)
+	return rest, found
 }
 
 // queryError explains an error of sending the statement or reading its rows.
@@ -140,7 +156,7 @@ func queryError(ctx context.Context, from string, err error) error {
 	case divideByZero:
 		remedy = "divide by NULLIF(…, 0)"
 	}
-	e.message = fmt.Sprintf("SQL Server refused %s: %s (error %d)", where, server.Message, server.Number)
+	e.message = fmt.Sprintf("SQL Server refused %s: %s (error %d)", where, said(server), server.Number)
 	if remedy != "" {
 		e.message += ": " + remedy
 	}

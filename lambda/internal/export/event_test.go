@@ -1,0 +1,23 @@
+package export_test
+
+import (
+	"testing"
+
+	"sagemaker-datapipeline/lambda/internal/export"
+	"sagemaker-datapipeline/lambda/run"
+)
+
+// An event is what a person types into the console as well.
+func FuzzDecodeEvent(f *testing.F) {
+	f.Add([]byte(`{"scheduledTime":"2026-01-01T02:00:00Z"}`))
+	f.Add([]byte(`{"scheduledTime":"9999-12-31T23:59:59-23:59"}`))
+	f.Fuzz(func(t *testing.T, event []byte) {
+		at, err := export.DecodeEvent(event)
+		if err != nil {
+			return
+		}
+		if id := run.NewID(at); !id.Time().Equal(at) || len(id) != run.IDLength {
+			t.Fatalf("%s gave run %s", event, id)
+		}
+	})
+}

@@ -1,0 +1,409 @@
+package export_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	_ "github.com/microsoft/go-mssqldb"
+
+	"sagemaker-datapipeline/lambda/internal/export"
+	"sagemaker-datapipeline/lambda/internal/objects"
+	"sagemaker-datapipeline/lambda/internal/secret"
+	"sagemaker-datapipeline/lambda/internal/workflow"
+	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/pipeline"
+	"sagemaker-datapipeline/lambda/run"
+	"sagemaker-datapipeline/test/local/emulator"
+	"sagemaker-datapipeline/test/local/sqlserver"
+)
+
+// The parts that all tests share: the local AWS and the local SQL Server, which each test gives buckets, secrets, state machines
+// and tables of its own.
+var (
+	local    *emulator.Emulator
+	server   *sqlserver.Server
+	database *sql.DB
+)
+
+const (
+	owner, ownerPassword   = "owner", "Owner-Passw0rd"
+	reader, readerPassword = "reader", "Reader-Passw0rd"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		os.Exit(m.Run()) // a measured process uses its parent's parts
+	}
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "export")
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		if local, err = emulator.Start(context.Background(), emulator.Options{StateDir: dir}); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		defer local.Stop()
+		if server, err = sqlserver.Start(sqlserver.Options{Databases: []string{"shop"}, Logins: []sqlserver.Login{
+			{Name: owner, Password: ownerPassword}, {Name: reader, Password: readerPassword, ReadOnly: true},
+		}}); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		defer server.Close()
+		if database, err = openDatabase(dir); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		defer database.Close()
+		return m.Run()
+	}())
+}
+
+// openDatabase opens the owner's connections, by which tests make tables.
+func openDatabase(dir string) (*sql.DB, error) {
+	ca := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(ca, server.CACertificatePEM(), 0o600); err != nil {
+		return nil, err
+	}
+	host, port := server.Addr()
+	u := url.URL{
+		Scheme: "sqlserver", User: url.UserPassword(owner, ownerPassword), Host: host + ":" + strconv.Itoa(port),
+		RawQuery: url.Values{"database": {"shop"}, "encrypt": {"true"}, "certificate": {ca}}.Encode(),
+	}
+	return sql.Open("sqlserver", u.String())
+}
+
+// world is what one test has to itself.
+type world struct {
+	t        *testing.T
+	s3       *s3.Client
+	sfn      *sfn.Client
+	secrets  *secretsmanager.Client
+	bucket   string
+	secretID string
+	machine  string
+}
+
+var worlds atomic.Int64
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	n := worlds.Add(1)
+	w := &world{
+		t:        t,
+		s3:       s3.NewFromConfig(local.AWSConfig(), func(o *s3.Options) { o.UsePathStyle = true }),
+		sfn:      sfn.NewFromConfig(local.AWSConfig()),
+		secrets:  secretsmanager.NewFromConfig(local.AWSConfig()),
+		bucket:   fmt.Sprintf("data-%d-%d", os.Getpid(), n),
+		secretID: fmt.Sprintf("test/%d/sqlserver", n),
+	}
+	_, err := w.s3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &w.bucket})
+	w.must(err)
+	_, err = w.s3.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
+		Bucket: &w.bucket, VersioningConfiguration: &s3types.VersioningConfiguration{Status: s3types.BucketVersioningStatusEnabled},
+	})
+	w.must(err)
+	_, err = w.secrets.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &w.secretID, SecretString: aws.String(secretText(nil))})
+	w.must(err)
+	machine, err := w.sfn.CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{
+		Name: aws.String(fmt.Sprintf("test-%d", n)), RoleArn: aws.String("arn:aws:iam::" + emulator.Account + ":role/test"),
+		Definition: aws.String(`{"StartAt":"Done","States":{"Done":{"Type":"Pass","End":true}}}`),
+	})
+	w.must(err)
+	w.machine = *machine.StateMachineArn
+	return w
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// secretText is the secret of the read-only login, with keys replaced, or taken out where the value is nil.
+func secretText(replace map[string]any) string {
+	host, port := server.Addr()
+	keys := map[string]any{
+		"engine": "sqlserver", "host": host, "port": port, "username": reader, "password": readerPassword, "dbname": "shop",
+		"caCertificate": string(server.CACertificatePEM()),
+	}
+	for k, v := range replace {
+		if keys[k] = v; v == nil {
+			delete(keys, k)
+		}
+	}
+	b, _ := json.Marshal(keys)
+	return string(b)
+}
+
+func (w *world) setSecret(text string) {
+	w.t.Helper()
+	_, err := w.secrets.PutSecretValue(w.t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &w.secretID, SecretString: &text})
+	w.must(err)
+}
+
+// exporter makes the exporter of a pipeline against the real parts; api may stand before S3.
+func (w *world) exporter(spec pipeline.Spec, api objects.API) *export.Exporter {
+	if api == nil {
+		api = w.s3
+	}
+	return &export.Exporter{
+		Spec:     spec,
+		Bucket:   objects.NewBucket(api, w.bucket, ""),
+		Secret:   secret.Secret{API: w.secrets, ID: w.secretID},
+		Workflow: workflow.StateMachine{API: w.sfn, ARN: w.machine},
+		Log:      slog.New(slog.NewJSONHandler(w.t.Output(), nil)),
+	}
+}
+
+var (
+	tick   = time.Date(2026, 1, 1, 2, 0, 0, 0, time.UTC)
+	tickID = run.NewID(tick)
+)
+
+func spec(source pipeline.Source, d pipeline.Dataset) pipeline.Spec {
+	if d.Split == (pipeline.Split{}) {
+		d.Split = pipeline.Split{Train: 0.7, Validation: 0.2, Test: 0.1, Salt: "test"}
+	}
+	return pipeline.Spec{
+		Version: pipeline.Version, Project: "ml", Environment: "test", Pipeline: "orders", Source: source, Dataset: d,
+		Limits: pipeline.Limits{ConnectTimeoutSeconds: 5, StatementTimeoutSeconds: 60, LockTimeoutSeconds: 5},
+	}
+}
+
+// orders makes a table of n rows and gives its name.
+func orders(t *testing.T, n int) string {
+	t.Helper()
+	name := fmt.Sprintf("dbo.Orders%d", worlds.Add(1))
+	execute(t, "CREATE TABLE "+name+" (Id int NOT NULL PRIMARY KEY, Amount decimal(12,2) NOT NULL, Score real NULL, Express bit NOT NULL, Returned bit NOT NULL)")
+	for at := 0; at < n; at += 500 {
+		var values []string
+		for i := at; i < min(at+500, n); i++ {
+			score := "NULL"
+			if i%3 != 0 {
+				score = strconv.FormatFloat(float64(i)/7, 'f', 3, 32)
+			}
+			values = append(values, fmt.Sprintf("(%d, %d.%02d, %s, %d, %d)", i, i%1000, i%100, score, i%2, i/2%2))
+		}
+		execute(t, "INSERT INTO "+name+" (Id, Amount, Score, Express, Returned) VALUES "+strings.Join(values, ", "))
+	}
+	return name
+}
+
+func execute(t *testing.T, statement string, args ...any) {
+	t.Helper()
+	if _, err := database.ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+var ordersDataset = pipeline.Dataset{Task: pipeline.Binary, Key: []string{"Id"}, Label: "Returned"}
+
+// nothingHappened asserts that there is neither a manifest nor an execution.
+func (w *world) nothingHappened() {
+	w.t.Helper()
+	if _, err := w.get(manifest.Key("orders", tickID)); err == nil {
+		w.t.Error("there is a manifest")
+	}
+	if n := len(w.executions()); n > 0 {
+		w.t.Errorf("there are %d executions", n)
+	}
+}
+
+func (w *world) executions() []string {
+	w.t.Helper()
+	out, err := w.sfn.ListExecutions(context.Background(), &sfn.ListExecutionsInput{StateMachineArn: &w.machine})
+	w.must(err)
+	var names []string
+	for _, e := range out.Executions {
+		names = append(names, *e.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (w *world) get(key string) ([]byte, error) {
+	out, err := w.s3.GetObject(context.Background(), &s3.GetObjectInput{Bucket: &w.bucket, Key: &key})
+	if err != nil {
+		return nil, err
+	}
+	defer out.Body.Close()
+	return io.ReadAll(out.Body)
+}
+
+// committed reads the run's manifest and checks that each object in it is there, in the version, size and content that it says,
+// and that the channels hold each row once.
+func (w *world) committed() manifest.Manifest {
+	w.t.Helper()
+	body, err := w.get(manifest.Key("orders", tickID))
+	w.must(err)
+	m, err := manifest.Decode(body)
+	w.must(err)
+	objects := []manifest.Object{m.Signature}
+	rows := map[string]int64{}
+	for _, f := range m.Files {
+		objects = append(objects, f.Object)
+		rows[f.Format] += f.Rows
+	}
+	for _, c := range m.Channels {
+		objects = append(objects, c.Manifest)
+	}
+	for _, o := range objects {
+		w.check(o)
+	}
+	if rows["parquet"] != m.Rows || rows["csv"] != m.Rows {
+		w.t.Errorf("of %d rows %v are in files", m.Rows, rows)
+	}
+	return m
+}
+
+func (w *world) check(o manifest.Object) {
+	w.t.Helper()
+	out, err := w.s3.GetObject(context.Background(), &s3.GetObjectInput{Bucket: &w.bucket, Key: &o.Key, VersionId: &o.VersionID})
+	w.must(err)
+	defer out.Body.Close()
+	body, err := io.ReadAll(out.Body)
+	w.must(err)
+	sum := sha256.Sum256(body)
+	if o.VersionID == "" || int64(len(body)) != o.Bytes || hex.EncodeToString(sum[:]) != o.SHA256 {
+		w.t.Errorf("%s in version %q has %d bytes, the manifest says %d, or another hash", o.Key, o.VersionID, len(body), o.Bytes)
+	}
+}
+
+// channel gives the lines of a channel, found as SageMaker finds them: by its ManifestFile.
+func (w *world) channel(m manifest.Manifest, name string) []string {
+	w.t.Helper()
+	body, err := w.get(m.Channels[name].Manifest.Key)
+	w.must(err)
+	var list []json.RawMessage
+	w.must(json.Unmarshal(body, &list))
+	var head struct{ Prefix string }
+	w.must(json.Unmarshal(list[0], &head))
+	var lines []string
+	for _, entry := range list[1:] {
+		var file string
+		w.must(json.Unmarshal(entry, &file))
+		body, err := w.get(strings.TrimPrefix(head.Prefix, "s3://"+w.bucket+"/") + file)
+		w.must(err)
+		lines = append(lines, strings.Split(strings.TrimSuffix(string(body), "\n"), "\n")...)
+	}
+	return lines
+}
+
+// duckdb runs a query over the run's Parquet files, as files.parquet, in an independent reader, and gives the rows as text.
+func (w *world) duckdb(m manifest.Manifest, query string) [][]string {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	for i, f := range m.Files {
+		if f.Format != "parquet" {
+			continue
+		}
+		body, err := w.get(f.Key)
+		w.must(err)
+		w.must(os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d.parquet", i)), body, 0o600))
+	}
+	python, err := filepath.Abs("../../../.venv/bin/python")
+	w.must(err)
+	const script = `
+import duckdb, json, sys
+c = duckdb.connect()
+c.execute("SET TimeZone = 'UTC'")
+c.execute("CREATE VIEW files AS SELECT * FROM read_parquet('" + sys.argv[1] + "/*.parquet')")
+rows = c.execute(sys.argv[2]).fetchall()
+json.dump([["NULL" if v is None else str(v) for v in row] for row in rows], sys.stdout)
+`
+	command := exec.CommandContext(w.t.Context(), python, "-c", script, dir, query)
+	var problem bytes.Buffer
+	command.Stderr = &problem
+	out, err := command.Output()
+	if err != nil {
+		w.t.Fatalf("duckdb: %v: %s", err, problem.String())
+	}
+	var rows [][]string
+	w.must(json.Unmarshal(out, &rows))
+	return rows
+}
+
+var errCrash = errors.New("the function is gone")
+
+// crashing is S3 for a function that is gone after its first writes: no later call gets through.
+type crashing struct {
+	objects.API
+	left atomic.Int64
+}
+
+func (c *crashing) spend() error {
+	if c.left.Add(-1) < 0 {
+		return errCrash
+	}
+	return nil
+}
+
+func (c *crashing) PutObject(ctx context.Context, in *s3.PutObjectInput, o ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	if err := c.spend(); err != nil {
+		return nil, err
+	}
+	return c.API.PutObject(ctx, in, o...)
+}
+
+func (c *crashing) CreateMultipartUpload(ctx context.Context, in *s3.CreateMultipartUploadInput, o ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error) {
+	if err := c.spend(); err != nil {
+		return nil, err
+	}
+	return c.API.CreateMultipartUpload(ctx, in, o...)
+}
+
+func (c *crashing) UploadPart(ctx context.Context, in *s3.UploadPartInput, o ...func(*s3.Options)) (*s3.UploadPartOutput, error) {
+	if err := c.spend(); err != nil {
+		return nil, err
+	}
+	return c.API.UploadPart(ctx, in, o...)
+}
+
+func (c *crashing) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput, o ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error) {
+	if err := c.spend(); err != nil {
+		return nil, err
+	}
+	return c.API.CompleteMultipartUpload(ctx, in, o...)
+}
+
+func (c *crashing) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput, o ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
+	if c.left.Load() < 0 {
+		return nil, errCrash
+	}
+	return c.API.AbortMultipartUpload(ctx, in, o...)
+}
+
+func (c *crashing) GetObject(ctx context.Context, in *s3.GetObjectInput, o ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
+	if c.left.Load() < 0 {
+		return nil, errCrash
+	}
+	return c.API.GetObject(ctx, in, o...)
+}
