@@ -33,7 +33,7 @@ func TestEveryTypeArrivesInParquetAsItIsInTheTable(t *testing.T) {
 		{"money", "DECIMAL(19,4)", []string{"-922337203685477.5808", "922337203685477.5807"}, []string{"-922337203685477.5808", "922337203685477.5807"}},
 		{"smallmoney", "DECIMAL(10,4)", []string{"-214748.3648", "214748.3647"}, []string{"-214748.3648", "214748.3647"}},
 		{"float", "DOUBLE", []string{"-1.7976931348623157E308", "2.2250738585072014E-308", "0.1"}, []string{"-1.7976931348623157e+308", "2.2250738585072014e-308", "0.1"}},
-		{"real", "FLOAT", []string{"-3.4028235E38", "1.1754944E-38", "0.25"}, []string{"-3.4028234663852886e+38", "1.1754943508222875e-38", "0.25"}},
+		{"real", "FLOAT", []string{"-3.40282346E38", "1.1754944E-38", "0.25"}, []string{"-3.4028234663852886e+38", "1.1754943508222875e-38", "0.25"}},
 		{"date", "DATE", []string{"'0001-01-01'", "'1969-12-31'", "'9999-12-31'"}, []string{"0001-01-01", "1969-12-31", "9999-12-31"}},
 		{"time(7)", "TIME", []string{"'00:00:00'", "'23:59:59.9999999'"}, []string{"00:00:00", "23:59:59.999999"}},
 		{"time(0)", "TIME", []string{"'00:00:00'", "'23:59:59'"}, []string{"00:00:00", "23:59:59"}},
@@ -44,7 +44,7 @@ func TestEveryTypeArrivesInParquetAsItIsInTheTable(t *testing.T) {
 			[]string{"0001-01-01 00:00:00", "9999-12-31 23:59:59.999999", "1969-12-31 23:59:59.999999"}},
 		{"datetime2(3)", "TIMESTAMP", []string{"'2026-01-01T02:00:00.123'"}, []string{"2026-01-01 02:00:00.123000"}},
 		{"datetimeoffset(7)", "TIMESTAMP WITH TIME ZONE", []string{"'2026-01-01T02:00:00.1234567+05:30'", "'2026-01-01T02:00:00-14:00'"},
-			[]string{"2025-12-31 20:30:00.123456+00:00", "2026-01-01 16:00:00+00:00"}},
+			[]string{"2025-12-31 20:30:00.123456+00", "2026-01-01 16:00:00+00"}},
 		{"char(3)", "VARCHAR", []string{"'DE'", "'DEU'"}, []string{"DE ", "DEU"}},
 		{"varchar(20)", "VARCHAR", []string{"''", "'it''s'"}, []string{"", "it's"}},
 		{"varchar(max)", "VARCHAR", []string{"REPLICATE(CAST('x' AS varchar(max)), 10000)"}, []string{strings.Repeat("x", 10_000)}},
@@ -80,17 +80,26 @@ func TestEveryTypeArrivesInParquetAsItIsInTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := w.committed()
+	var columns []string
+	for i, c := range cases {
+		shown := fmt.Sprintf("C%d", i)
+		if strings.Contains(c.parquet, "ZONE") {
+			shown = "CAST(" + shown + " AS VARCHAR)" // Python would need a table of zones for it
+		}
+		columns = append(columns, shown, fmt.Sprintf("typeof(C%d)", i))
+	}
+	read := w.duckdb(m, "SELECT "+strings.Join(columns, ", ")+" FROM files ORDER BY Id")
 	for i, c := range cases {
 		t.Run(c.sql, func(t *testing.T) {
 			if got := m.Columns[i+2].SQLType; got != strings.Replace(c.sql, "numeric", "decimal", 1) {
 				t.Errorf("the manifest says %s", got)
 			}
 			var got []string
-			for _, row := range w.duckdb(m, fmt.Sprintf("SELECT C%d, typeof(C%d) FROM files ORDER BY Id", i, i)) {
-				if row[1] != c.parquet {
-					t.Fatalf("Parquet has %s, want %s", row[1], c.parquet)
+			for _, row := range read {
+				if row[2*i+1] != c.parquet {
+					t.Fatalf("Parquet has %s, want %s", row[2*i+1], c.parquet)
 				}
-				got = append(got, row[0])
+				got = append(got, row[2*i])
 			}
 			want := slices.Clone(c.want)
 			for len(want) < rows {
