@@ -382,6 +382,8 @@ func (s *session) statement(ctx context.Context, st ast.Statement, vars *variabl
 		return s.throw(ctx, st, vars)
 	case *ast.ExecuteStatement:
 		return s.executeStatement(ctx, st, vars)
+	case *ast.LabelStatement: // what the parser makes of a word that begins no statement
+		return newError(errSyntax, 15, "Incorrect syntax near '%s'.", st.Value)
 	case *ast.CheckpointStatement:
 		return nil
 	}

@@ -164,6 +164,14 @@ func (p *planner) guarded(sql string, t *table, c *tableColumn) string {
 }
 
 func (p *planner) insertValues(t *table, cols []*tableColumn, src *ast.ValuesInsertSource) (string, error) {
+	for _, r := range src.RowValues {
+		if len(r.ColumnValues) > len(cols) {
+			return "", newError(110, 15, "There are fewer columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.")
+		}
+		if len(r.ColumnValues) < len(cols) {
+			return "", newError(109, 15, "There are more columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.")
+		}
+	}
 	fillNames, fillValues, err := p.filled(t, cols)
 	if src.IsDefaultValues {
 		cols = nil
@@ -186,12 +194,6 @@ func (p *planner) insertValues(t *table, cols []*tableColumn, src *ast.ValuesIns
 		list = []*ast.RowValue{{}}
 	}
 	for _, r := range list {
-		if len(r.ColumnValues) > len(cols) {
-			return "", newError(110, 15, "There are fewer columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.")
-		}
-		if len(r.ColumnValues) < len(cols) {
-			return "", newError(109, 15, "There are more columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.")
-		}
 		var values []string
 		for i, v := range r.ColumnValues {
 			if _, ok := v.(*ast.DefaultLiteral); ok {

@@ -126,7 +126,7 @@ func (s *Server) serve(conn net.Conn) error {
 	if strict {
 		encryption = encryptNotSupported
 	}
-	answer := newReply(c, defaultPacketSize)
+	answer := newReply(c, minPacketSize)
 	answer.b = append(answer.b, preloginReply(encryption)...)
 	if err := answer.finish(); err != nil {
 		return err
@@ -158,7 +158,7 @@ func (s *Server) serve(conn net.Conn) error {
 }
 
 func (s *Server) logIn(raw, c net.Conn, l login7, encrypted bool) error {
-	out := newReply(c, defaultPacketSize)
+	out := newReply(c, minPacketSize) // until the size is agreed on
 	login, db, refused := s.authenticate(l)
 	if f := s.faults.takeLogin(); f != nil {
 		refused = f

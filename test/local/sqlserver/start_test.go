@@ -3,6 +3,7 @@ package sqlserver
 import (
 	"database/sql"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -21,7 +22,7 @@ const (
 // startServer starts a server that ends with the test.
 func startServer(t testing.TB) *Server {
 	t.Helper()
-	s, err := Start(Options{
+	s, err := Start(Options{Log: testLog(t),
 		Databases: []string{"shop", "other"},
 		Logins:    []Login{{Name: owner, Password: password}, {Name: reader, Password: password, ReadOnly: true}},
 	})
@@ -46,7 +47,6 @@ func address(t testing.TB, s *Server, user, password string, parameters ...strin
 	host, port := s.Addr()
 	q := url.Values{
 		"encrypt": {"true"}, "TrustServerCertificate": {"false"}, "certificate": {ca}, "database": {"shop"},
-		"guid conversion": {"true"},
 	}
 	for i := 0; i+1 < len(parameters); i += 2 {
 		q.Set(parameters[i], parameters[i+1])
@@ -86,4 +86,12 @@ func run(t testing.TB, db interface {
 			t.Fatalf("%s\n%v", q, err)
 		}
 	}
+}
+
+// testLog shows what the server logs, where LOCAL_SQLSERVER_DEBUG asks for it.
+func testLog(t testing.TB) *slog.Logger {
+	if os.Getenv("LOCAL_SQLSERVER_DEBUG") == "" {
+		return nil
+	}
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

@@ -81,7 +81,7 @@ func (c *handshakeConn) Write(b []byte) (int, error) {
 	if c.done {
 		return c.Conn.Write(b)
 	}
-	r := newReply(c.Conn, defaultPacketSize)
+	r := newReply(c.Conn, minPacketSize) // the client may have asked for no more
 	r.kind = packetPrelogin
 	r.b = append(r.b, b...)
 	if err := r.finish(); err != nil {
