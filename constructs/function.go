@@ -1,6 +1,8 @@
 package constructs
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3assets"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
@@ -96,9 +99,9 @@ func newGoFunction(scope constructs.Construct, props functionProps) goFunction {
 		function.Vpc, function.VpcSubnets, function.SecurityGroups = p.Vpc, p.Subnets, &p.SecurityGroups
 	}
 	if function.Code == nil {
-		files := packageFiles(scope, props)
+		files, hash := packageFiles(scope, props)
 		defer os.RemoveAll(files) // the asset has been copied by then
-		function.Code = awslambda.Code_FromAsset(jsii.String(files), nil)
+		function.Code = awslambda.Code_FromAsset(&files, &awss3assets.AssetOptions{AssetHash: &hash})
 	}
 	return goFunction{
 		Function: awslambda.NewFunction(scope, jsii.String("Function"), function),
@@ -134,18 +137,21 @@ func (a Architecture) goarch() string {
 	}
 }
 
-// packageFiles makes the directory that becomes the deployment package: the binary and the pipeline's spec beside it. For
-// a stack that the command line didn't select the binary is a placeholder: nothing of it is deployed.
-func packageFiles(scope constructs.Construct, props functionProps) string {
-	binary := []byte("not compiled: the stack was not selected\n")
+// packageFiles makes the directory that becomes the deployment package: the binary and the pipeline's spec beside it. Its
+// hash is made of theirs; the CDK would read the same binary again for every pipeline.
+//
+// Where the command line selects stacks with --exclusively, the others get a placeholder: nothing of them is deployed.
+func packageFiles(scope constructs.Construct, props functionProps) (dir, hash string) {
+	program := gobuild.Program{Binary: []byte("not compiled: the stack was not selected\n")}
 	if *awscdk.Stack_Of(scope).BundlingRequired() {
-		binary = must(gobuild.Binary(props.goPackage, props.architecture.goarch()))
+		program = must(gobuild.Compile(props.goPackage, props.architecture.goarch()))
 	}
-	dir := must(os.MkdirTemp("", "function-"))
-	spec := must(json.MarshalIndent(props.spec, "", "  "))
-	check(os.WriteFile(filepath.Join(dir, "bootstrap"), binary, 0o755))
-	check(os.WriteFile(filepath.Join(dir, pipeline.FileName), append(spec, '\n'), 0o644))
-	return dir
+	spec := append(must(json.MarshalIndent(props.spec, "", "  ")), '\n')
+	dir = must(os.MkdirTemp("", "function-"))
+	check(os.WriteFile(filepath.Join(dir, "bootstrap"), program.Binary, 0o755))
+	check(os.WriteFile(filepath.Join(dir, pipeline.FileName), spec, 0o644))
+	sum := sha256.Sum256(append(program.SHA256[:], spec...))
+	return dir, hex.EncodeToString(sum[:])
 }
 
 // must and check panic with the error itself: construct constructors have no other way to say what is wrong, in Go as in

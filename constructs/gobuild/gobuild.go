@@ -2,6 +2,7 @@
 package gobuild
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,17 +12,25 @@ import (
 )
 
 // compiled keeps what this process has compiled: the pipelines of an app share their functions.
-var compiled sync.Map // of "<package> <architecture>" to func() ([]byte, error)
+var compiled sync.Map // of "<package> <architecture>" to func() (Program, error)
 
-// Binary gives the Linux binary of a main package for an architecture as Go calls it (arm64, amd64), compiled once in a
+// Program is a compiled main package.
+type Program struct {
+	Binary []byte
+	// SHA256 of the binary.
+	SHA256 [sha256.Size]byte
+}
+
+// Compile gives the Linux binary of a main package for an architecture as Go calls it (arm64, amd64), compiled once in a
 // process by the go tool on the PATH.
 //
 // The package is found from the working directory: in this module, or in one that requires it.
-func Binary(goPackage, goarch string) ([]byte, error) {
-	once, _ := compiled.LoadOrStore(goPackage+" "+goarch, sync.OnceValues(func() ([]byte, error) {
-		return build(".", goPackage, goarch)
+func Compile(goPackage, goarch string) (Program, error) {
+	once, _ := compiled.LoadOrStore(goPackage+" "+goarch, sync.OnceValues(func() (Program, error) {
+		b, err := build(".", goPackage, goarch)
+		return Program{Binary: b, SHA256: sha256.Sum256(b)}, err
 	}))
-	return once.(func() ([]byte, error))()
+	return once.(func() (Program, error))()
 }
 
 // build gives the same bytes for the same source and Go version, in every directory and on every machine, so that a
