@@ -108,12 +108,10 @@ func (m moment) store(t sqlType) (any, error) {
 		part := m.ticks - floorDiv(m.ticks, ticksPerDay)*ticksPerDay
 		return roundTicks(part, t.scale) % ticksPerDay, nil
 	case tSmallDateTime:
-		minutes := floorDiv(m.ticks-daysTo1900*ticksPerDay+30*ticksPerSecond-1, ticksPerMinute)
 		// Seconds up to 29.998 go down, from 29.999 up.
+		minutes := floorDiv(m.ticks-daysTo1900*ticksPerDay, ticksPerMinute)
 		if rest := m.ticks - floorDiv(m.ticks, ticksPerMinute)*ticksPerMinute; rest >= 299_990_000 {
-			minutes = floorDiv(m.ticks-daysTo1900*ticksPerDay, ticksPerMinute) + 1
-		} else {
-			minutes = floorDiv(m.ticks-daysTo1900*ticksPerDay, ticksPerMinute)
+			minutes++
 		}
 		if minutes < 0 || minutes > maxSmallMinutes {
 			return nil, dateOutOfRange(t)

@@ -479,11 +479,9 @@ func (s *session) dropIndex(ctx context.Context, st *ast.DropIndexStatement) err
 		if d.Index == nil || d.Object == nil {
 			return notSupported("DROP INDEX table.index; write DROP INDEX index ON table")
 		}
-		found := false
 		err := s.changeTable(ctx, d.Object, func(t *table) error {
 			for i, x := range t.Indexes {
 				if strings.EqualFold(x.Name, d.Index.Value) && !x.Constraint {
-					found = true
 					t.Indexes = append(t.Indexes[:i:i], t.Indexes[i+1:]...)
 					return s.sql.Exec("DROP INDEX " + quoteName(t.indexName(x)))
 				}
@@ -496,7 +494,6 @@ func (s *session) dropIndex(ctx context.Context, st *ast.DropIndexStatement) err
 		if err != nil {
 			return err
 		}
-		_ = found
 	}
 	return nil
 }

@@ -589,18 +589,23 @@ func registerTexts() {
 		}
 		return nil, nil //nolint:nilnil // NULL, as SQL Server has it
 	})
-	like := func(c sqlite.Call) (any, error) {
-		escape := rune(-1)
-		if c.Args() == 3 {
-			e := []rune(string(c.Bytes(2)))
-			if len(e) != 1 {
-				return nil, newError(506, 16, "The invalid escape character \"%s\" was specified in a LIKE predicate.", string(c.Bytes(2)))
+	for name, unicode := range map[string]bool{"ms_like": false, "ms_like_unicode": true} {
+		scalar(name, -1, func(c sqlite.Call) (any, error) {
+			escape := rune(-1)
+			if c.Args() == 3 {
+				e := []rune(string(c.Bytes(2)))
+				if len(e) != 1 {
+					return nil, newError(506, 16, "The invalid escape character \"%s\" was specified in a LIKE predicate.", string(c.Bytes(2)))
+				}
+				escape = e[0]
 			}
-			escape = e[0]
-		}
-		return boolInt(likeText(string(c.Bytes(0)), string(c.Bytes(1)), escape)), nil
+			text := string(c.Bytes(0))
+			if !unicode && !strings.HasSuffix(string(c.Bytes(1)), " ") {
+				text = strings.TrimRight(text, " ") // trailing blanks don't count
+			}
+			return boolInt(likeText(text, string(c.Bytes(1)), escape)), nil
+		})
 	}
-	scalar("ms_like", -1, like)
 	scalar("ms_isnumeric", 1, func(c sqlite.Call) (any, error) {
 		s := strings.TrimSpace(string(c.Bytes(0)))
 		_, err := toFloat(s, varcharType(100), floatType)
@@ -725,7 +730,7 @@ func replaceText(s, old, with string) string {
 
 // likeText matches T-SQL's patterns: % _ [a-z] [^a-z] and an escape character.
 func likeText(s, pattern string, escape rune) bool {
-	return matchLike([]rune(s), []rune(pattern), escape, 0) == matched
+	return matchLike([]rune(s), []rune(pattern), escape) == matched
 }
 
 type likeResult int
@@ -736,7 +741,7 @@ const (
 	exhausted // the text ended: no later start of a % can match either
 )
 
-func matchLike(s, p []rune, escape rune, depth int) likeResult {
+func matchLike(s, p []rune, escape rune) likeResult {
 	for len(p) > 0 {
 		c := p[0]
 		if c == escape && len(p) > 1 {
@@ -758,7 +763,7 @@ func matchLike(s, p []rune, escape rune, depth int) likeResult {
 				return matched
 			}
 			for i := 0; i <= len(s); i++ {
-				if r := matchLike(s[i:], p, escape, depth+1); r != mismatch {
+				if r := matchLike(s[i:], p, escape); r != mismatch {
 					return r
 				}
 			}
@@ -779,9 +784,6 @@ func matchLike(s, p []rune, escape rune, depth int) likeResult {
 			s, p = s[1:], rest[1:]
 		default:
 			if len(s) == 0 {
-				if strings.TrimRight(string(p), " ") == "" {
-					return mismatch
-				}
 				return exhausted
 			}
 			if runeWeight(s[0]) != runeWeight(c) {
@@ -789,9 +791,6 @@ func matchLike(s, p []rune, escape rune, depth int) likeResult {
 			}
 			s, p = s[1:], p[1:]
 		}
-	}
-	for len(s) > 0 && s[0] == ' ' { // trailing blanks of the text don't count
-		s = s[1:]
 	}
 	if len(s) > 0 {
 		return mismatch

@@ -793,7 +793,7 @@ func (p *planner) boolean(e ast.BooleanExpression, sc *scope) (string, error) {
 		inner, _, err := p.query(e.Subquery, sc)
 		return "EXISTS (" + inner + ")", err
 	case *ast.SubqueryComparisonPredicate:
-		return p.quantified(e, sc)
+		return "", notSupported("a comparison with ANY or ALL of a subquery")
 	case nil:
 		return "", newError(errSyntax, 15, "Incorrect syntax: a condition is missing.")
 	case *ast.BooleanScalarPlaceholder:
@@ -805,7 +805,6 @@ func (p *planner) boolean(e ast.BooleanExpression, sc *scope) (string, error) {
 var comparisons = map[string]string{
 	"Equals": "=", "NotEqualToBrackets": "<>", "NotEqualToExclamation": "<>", "LessThan": "<", "LessThanOrEqualTo": "<=",
 	"GreaterThan": ">", "GreaterThanOrEqualTo": ">=", "NotLessThan": ">=", "NotGreaterThan": "<=",
-	"IsDistinctFrom": "IS NOT", "IsNotDistinctFrom": "IS",
 }
 
 func (p *planner) pair(x, y ast.ScalarExpression, sc *scope) (a, b expr, err error) {
@@ -912,37 +911,13 @@ func (p *planner) like(e *ast.BooleanLikeExpression, sc *scope) (string, error) 
 		}
 		args = append(args, x.sql)
 	}
-	sql := "ms_like(" + strings.Join(args, ", ") + ")"
+	name := "ms_like"
+	if a.typ.isUnicode() || b.typ.isUnicode() {
+		name = "ms_like_unicode" // where trailing blanks of the text count
+	}
+	sql := name + "(" + strings.Join(args, ", ") + ")"
 	if e.NotDefined {
 		sql = "(NOT " + sql + ")"
 	}
 	return sql, nil
-}
-
-// quantified plans a comparison with ANY or ALL of a subquery.
-func (p *planner) quantified(e *ast.SubqueryComparisonPredicate, sc *scope) (string, error) {
-	op, ok := comparisons[e.ComparisonType]
-	if !ok || strings.HasPrefix(op, "IS") {
-		return "", notSupported("the comparison %s with a subquery", e.ComparisonType)
-	}
-	x, err := p.expression(e.Expression, sc)
-	if err != nil {
-		return "", err
-	}
-	sql, cols, err := p.query(e.Subquery.QueryExpression, sc)
-	if err != nil {
-		return "", err
-	}
-	if len(cols) != 1 {
-		return "", newError(116, 16, "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.")
-	}
-	cond, err := p.compare(op, x, expr{sql: "c1", typ: cols[0].typ, nullable: true})
-	if err != nil {
-		return "", err
-	}
-	// max and min of the truth values, where an unknown one decides if no known one does.
-	if e.SubqueryComparisonPredicateType == "All" {
-		return fmt.Sprintf("(SELECT CASE WHEN count(*) = 0 THEN 1 WHEN min(%s) = 0 THEN 0 WHEN count(%s) < count(*) THEN NULL ELSE 1 END FROM (%s))", cond, cond, sql), nil
-	}
-	return fmt.Sprintf("(SELECT CASE WHEN count(*) = 0 THEN 0 WHEN max(%s) = 1 THEN 1 WHEN count(%s) < count(*) THEN NULL ELSE 0 END FROM (%s))", cond, cond, sql), nil
 }

@@ -162,6 +162,7 @@ func (p *planner) selection(q *ast.QuerySpecification, outer *scope) (string, []
 		where = " WHERE " + cond
 	}
 	sc.clause, sc.noWindow = "", false
+	sc.bare = nil // WHERE sees single rows
 
 	var group string
 	if q.GroupByClause != nil {

@@ -42,19 +42,20 @@ type session struct {
 	running context.CancelFunc
 
 	settings
-	odbc      bool
-	encrypted bool
-	version   uint32
-	tran      transaction
-	rowCount  int64
-	identity  any // SCOPE_IDENTITY()
-	lastErr   int32
-	prepared  map[int32]preparedStatement
-	nextPrep  int32
-	pending   *pendingDone
-	bulk      *bulkLoad
-	text      string // of the batch that runs
-	temp      map[string]*table
+	odbc         bool
+	encrypted    bool
+	version      uint32
+	tran         transaction
+	transactions uint64 // begun so far
+	rowCount     int64
+	identity     any // SCOPE_IDENTITY()
+	lastErr      int32
+	prepared     map[int32]preparedStatement
+	nextPrep     int32
+	pending      *pendingDone
+	bulk         *bulkLoad
+	text         string // of the batch that runs
+	temp         map[string]*table
 }
 
 // settings are what SET changes and a reset connection forgets.
