@@ -90,6 +90,12 @@ const onlyKey = "environment"
 
 // configuration decodes the app's context: what cdk.json says, and over it what -c on the command line says.
 func configuration(app awscdk.App) (c *config.Config, only string, err error) {
+	// The command line has parsed the file before us, and of a key that is there twice has silently kept the last.
+	if _, err := os.Stat("cdk.json"); err == nil {
+		if _, err := config.FromFile("cdk.json"); err != nil {
+			return nil, "", err
+		}
+	}
 	context, ok := app.Node().GetAllContext(nil).(map[string]any)
 	if !ok {
 		return nil, "", errors.New("reading the configuration: the app has no context; start it by `npx cdk`, in the directory of cdk.json")

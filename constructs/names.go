@@ -7,9 +7,9 @@ import (
 	"sagemaker-datapipeline/lambda/run"
 )
 
-// MaxNameLength is the longest prefix that SageMaker's 63 characters leave room for: a training job of a later attempt is
-// called <prefix>-<run id>-a<n>, and n stays below 100.
-const MaxNameLength = 63 - len("-") - run.IDLength - len("-a99")
+// MaxNameLength is the longest prefix that SageMaker's 63 characters leave room for: the training job of a run's second to
+// ninth attempt is called <prefix>-<run id>-a<n>.
+const MaxNameLength = 63 - len("-") - run.IDLength - len("-a2")
 
 var nameForm = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 

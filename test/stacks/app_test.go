@@ -15,13 +15,18 @@ import (
 // AWS in it.
 func run(t *testing.T, context map[string]any, environment ...string) (output string, assembly string, exit int) {
 	t.Helper()
+	return runIn(t, root, context, environment...)
+}
+
+func runIn(t *testing.T, dir string, context map[string]any, environment ...string) (output string, assembly string, exit int) {
+	t.Helper()
 	b, err := json.Marshal(context)
 	if err != nil {
 		t.Fatal(err)
 	}
 	assembly = t.TempDir()
 	app := exec.Command(binary(t))
-	app.Dir = root
+	app.Dir = dir
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "AWS_") && !strings.HasPrefix(v, "CDK_") {
 			app.Env = append(app.Env, v)
@@ -205,5 +210,22 @@ func TestAMistakeIsOneMessage(t *testing.T) {
 				t.Error("an assembly was written, and the command line would deploy it")
 			}
 		})
+	}
+}
+
+func TestAPipelineThatIsWrittenTwiceIsNotSilentlyTheLast(t *testing.T) {
+	dir := t.TempDir()
+	twice := strings.Replace(string(cdkJSON()), `"churn": {
+        "description"`, `"fraud": {
+        "description"`, 1)
+	if twice == string(cdkJSON()) {
+		t.Fatal("cdk.json has no churn to rename")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cdk.json"), []byte(twice), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	output, _, exit := runIn(t, dir, context(), "CDK_VALIDATION=false")
+	if exit != 1 || !strings.Contains(output, "pipelines.fraud") || !strings.Contains(output, "is written twice") {
+		t.Errorf("the app ended with %d and said:\n%s", exit, output)
 	}
 }
