@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -19,15 +20,20 @@ import (
 // stage selects the local environment's stacks; the CLI's --all doesn't reach into a stage.
 const stage = "local/**"
 
-// cdk runs the CDK CLI as a user would, with its output in a log, and gives each line to show.
-func cdk(ctx context.Context, o options, name, endpoint string, show func(line string), args ...string) error {
-	path := o.dir.log("cdk-" + name)
+// cdk runs the CDK CLI in a folder as a user would, with its output in a log, and gives each line to show.
+func cdk(ctx context.Context, o options, dir, endpoint string, show func(line string), args ...string) error {
+	path := o.dir.log("cdk-" + args[0])
 	log, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("creating the log: %w", err)
 	}
 	defer log.Close()
-	c := exec.CommandContext(ctx, cdkCommand, args...)
+	command, err := filepath.Abs(cdkCommand)
+	if err != nil {
+		return fmt.Errorf("finding the CDK CLI: %w", err)
+	}
+	c := exec.CommandContext(ctx, command, args...)
+	c.Dir = dir
 	c.Env = cliEnvironment(endpoint)
 	// The CLI starts the app and compilers: all of them are stopped together.
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -92,19 +98,20 @@ func assembly(o options) string { return o.dir.file("cdk.out") }
 
 // synth makes the templates and the functions' packages. It needs no AWS, so it runs beside the emulator's start.
 func synth(ctx context.Context, o options) error {
-	return cdk(ctx, o, "synth", "http://127.0.0.1:9", nil,
+	return cdk(ctx, o, ".", "http://127.0.0.1:9", nil,
 		"synth", stage, "--quiet", "--no-notices", "-c", "environment=local", "--output", assembly(o))
 }
 
+// bootstrap runs beside cdk.json's folder and not in it: there the CLI would synthesise the whole app first.
 func bootstrap(ctx context.Context, o options, endpoint string) error {
-	return cdk(ctx, o, "bootstrap", endpoint, nil, "bootstrap", "aws://"+account+"/"+region, "--no-notices")
+	return cdk(ctx, o, string(o.dir), endpoint, nil, "bootstrap", "aws://"+account+"/"+region, "--no-notices")
 }
 
 // deploy deploys what synth made, stacks that don't wait for each other at once, and returns the stacks' outputs.
 func deploy(ctx context.Context, o options, endpoint string, deployed func(stack string)) (map[string]map[string]string, error) {
 	outputs := o.dir.file("outputs.json")
 	done := regexp.MustCompile(`✅\s+(\S+)`)
-	err := cdk(ctx, o, "deploy", endpoint, func(line string) {
+	err := cdk(ctx, o, ".", endpoint, func(line string) {
 		if m := done.FindStringSubmatch(line); m != nil {
 			deployed(m[1])
 		}

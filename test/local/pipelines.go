@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -347,31 +347,37 @@ func (r *runner) followExecution(ctx context.Context, t *report.Tick) error {
 		return err
 	}
 	if outcome != "succeeded" {
+		if n := len(t.States); n > 0 {
+			t.States[n-1].Failed = true // what comes after it only tells of it
+		}
 		return fmt.Errorf("the execution %s failed: %s", t.Run, firstLine(cause))
 	}
 	return nil
 }
 
-// event takes one event of the history: states in the order in which they are first entered, loops counted.
+// event takes one event of the history. Of the states it keeps those that do something or wait, in the order in which they are
+// first entered; choices and assignments take no time.
 func (r *runner) event(t *report.Tick, e sfntypes.HistoryEvent) {
 	at := r.recorder.since(*e.Timestamp)
-	switch {
-	case e.StateEnteredEventDetails != nil:
+	switch e.Type {
+	case sfntypes.HistoryEventTypeTaskStateEntered, sfntypes.HistoryEventTypeWaitStateEntered:
 		name := *e.StateEnteredEventDetails.Name
-		if i := slices.IndexFunc(t.States, func(s report.State) bool { return s.Name == name }); i >= 0 {
+		if i := stateIndex(t, name); i >= 0 {
 			t.States[i].Visits++
+			t.States[i].Seconds -= at
 			return
 		}
-		t.States = append(t.States, report.State{Name: name, Start: at, End: at, Visits: 1})
+		t.States = append(t.States, report.State{Name: name, Start: at, Seconds: -at, Visits: 1})
 		r.say("%s %s", r.recorder.console.paint(dim, "▸"), name)
-	case e.StateExitedEventDetails != nil:
-		name := *e.StateExitedEventDetails.Name
-		if i := slices.IndexFunc(t.States, func(s report.State) bool { return s.Name == name }); i >= 0 {
-			t.States[i].End = at
+	case sfntypes.HistoryEventTypeTaskStateExited, sfntypes.HistoryEventTypeWaitStateExited:
+		if i := stateIndex(t, *e.StateExitedEventDetails.Name); i >= 0 {
+			t.States[i].Seconds += at
 		}
-	case e.Type == sfntypes.HistoryEventTypeTaskFailed && len(t.States) > 0:
-		t.States[len(t.States)-1].Failed = true
 	}
+}
+
+func stateIndex(t *report.Tick, name string) int {
+	return slices.IndexFunc(t.States, func(s report.State) bool { return s.Name == name })
 }
 
 // measure describes what the endpoint serves now, asks it for the held-out rows, and for one row to show.
@@ -459,26 +465,22 @@ func (r *runner) training(ctx context.Context, t *report.Tick) error {
 	return nil
 }
 
-// telling chooses the row to show: for a class the positive row that the model is surest of, for a quantity the row that is
-// largest among nine in ten.
+// telling chooses the row to show, an ordinary one of those that matter: among the positive rows, or those of the largest
+// tenth of quantities, the one with the median score.
 func telling(task string, labels, scores []float64) int {
-	best := 0
-	if task == "binary" {
-		for i := range labels {
-			if labels[i] > labels[best] || labels[i] == labels[best] && scores[i] > scores[best] {
-				best = i
-			}
-		}
-		return best
+	least := 1.0
+	if task != "binary" {
+		sorted := slices.Sorted(slices.Values(labels))
+		least = sorted[len(sorted)*9/10]
 	}
-	sorted := slices.Sorted(slices.Values(labels))
-	want := sorted[len(sorted)*9/10]
-	for i := range labels {
-		if labels[i] == want && (labels[best] != want || math.Abs(scores[i]-want) < math.Abs(scores[best]-want)) {
-			best = i
+	var candidates []int
+	for i, label := range labels {
+		if label >= least {
+			candidates = append(candidates, i)
 		}
 	}
-	return best
+	slices.SortStableFunc(candidates, func(a, b int) int { return cmp.Compare(scores[a], scores[b]) })
+	return candidates[len(candidates)/2]
 }
 
 // readJSON reads an object; false when it doesn't exist.

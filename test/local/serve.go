@@ -61,9 +61,12 @@ func serve(ctx context.Context, o options) error {
 	if err := freePort(o.port, "PORT", "the local AWS"); err != nil {
 		return err
 	}
-	e, err := emulator.Start(ctx, emulator.Options{
-		Port: o.port, StateDir: o.dir.file("aws"), Python: pythonCommand(),
-	})
+	// The account begins empty: what an earlier run left would be in the way of this one's names.
+	account := o.dir.file("aws")
+	if err := os.RemoveAll(account); err != nil {
+		return fmt.Errorf("removing the last run's AWS: %w", err)
+	}
+	e, err := emulator.Start(ctx, emulator.Options{Port: o.port, StateDir: account, Python: pythonCommand()})
 	if err != nil {
 		return err
 	}

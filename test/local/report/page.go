@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -77,7 +78,7 @@ func stages(t Tick) []stage {
 		list = append(list, stage{Name: "Export", Seconds: t.Manifest.CommittedAt.Sub(t.Manifest.StartedAt).Seconds(), Visits: 1})
 	}
 	for _, s := range t.States {
-		list = append(list, stage{s.Name, s.End - s.Start, s.Visits, s.Failed})
+		list = append(list, stage{s.Name, s.Seconds, s.Visits, s.Failed})
 	}
 	return list
 }
@@ -91,6 +92,9 @@ func features(t Tick) []feature {
 	for i, f := range t.Signature.Features {
 		if i < len(values) {
 			value := values[i]
+			if x, err := strconv.ParseFloat(value, 64); err == nil && len(value) > 8 {
+				value = number(x)
+			}
 			if value == "" {
 				value = "NULL"
 			}

@@ -28,7 +28,7 @@ type axis struct {
 // The drawing's size and margins, in the units of its viewBox.
 const (
 	plotWidth, plotHeight = 440.0, 330.0
-	marginLeft            = 52.0
+	marginLeft            = 64.0
 	marginRight           = 14.0
 	marginTop             = 14.0
 	marginBottom          = 46.0

@@ -110,11 +110,12 @@ type Metric struct {
 	Value float64 `json:"value"`
 }
 
-// State is one state of a workflow. Times are seconds since the run's start.
+// State is one state of a workflow.
 type State struct {
-	Name  string  `json:"name"`
-	Start float64 `json:"start"`
-	End   float64 `json:"end"`
+	Name string `json:"name"`
+	// Start is when it was first entered, in seconds since the run's start, and Seconds what all visits took together.
+	Start   float64 `json:"start"`
+	Seconds float64 `json:"seconds"`
 	// Visits counts how often a polling loop came through it.
 	Visits int  `json:"visits"`
 	Failed bool `json:"failed,omitempty"`
