@@ -34,7 +34,7 @@ func TestAFailureReachesTheSubscribers(t *testing.T) {
 	}
 	if _, err := topics.Subscribe(t.Context(), &sns.SubscribeInput{
 		TopicArn: topic.TopicArn, Protocol: aws.String("sqs"), Endpoint: aws.String("arn:aws:sqs:" + emulator.Region + ":" + emulator.Account + ":inbox"),
-		Attributes: map[string]string{"FilterPolicy": `{"pipeline":["ml-dev-fraud"],"outcome":["failed"]}`},
+		Attributes: map[string]string{"FilterPolicy": `{"pipeline":["fraud"],"outcome":["failed"]}`},
 	}); err != nil {
 		t.Fatal(err)
 	}

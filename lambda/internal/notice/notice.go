@@ -55,7 +55,7 @@ func FromDestination(spec pipeline.Spec, b []byte) Notice {
 			Subject: subject(fmt.Sprintf("[%s] something failed before or during export", name)),
 			Message: fmt.Sprintf("The failure destination of %s's export was called with a record of a form it doesn't know. It follows as it came; look into the export function's log.\n\n%s\n",
 				name, shorten(string(b), maxRaw)),
-			Attributes: map[string]string{"pipeline": name, "run": unknownRun, "outcome": Failed},
+			Attributes: map[string]string{"pipeline": spec.Pipeline, "run": unknownRun, "outcome": Failed},
 		}
 	}
 
@@ -81,7 +81,7 @@ func FromDestination(spec pipeline.Spec, b []byte) Notice {
 	return Notice{
 		Subject:    subject(fmt.Sprintf("[%s] run %s failed at export", name, id)),
 		Message:    m.String(),
-		Attributes: map[string]string{"pipeline": name, "run": id, "outcome": Failed},
+		Attributes: map[string]string{"pipeline": spec.Pipeline, "run": id, "outcome": Failed},
 	}
 }
 

@@ -105,7 +105,7 @@ func TestNotices(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := FromDestination(spec, []byte(c.record))
-			if n.Attributes["run"] != c.run || n.Attributes["pipeline"] != "ml-dev-fraud" || n.Attributes["outcome"] != "failed" {
+			if n.Attributes["run"] != c.run || n.Attributes["pipeline"] != "fraud" || n.Attributes["outcome"] != "failed" {
 				t.Errorf("attributes %v", n.Attributes)
 			}
 			if c.subject != "" && n.Subject != c.subject {
