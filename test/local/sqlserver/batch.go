@@ -32,17 +32,40 @@ func (v *variables) declare(name string, t sqlType, value any) error {
 	return nil
 }
 
+// parseTimeout is how long a batch may take to parse. The parser can run in circles on text that is no T-SQL.
+const parseTimeout = 5 * time.Second
+
 // parse reads a batch. What the parser makes of text that is no T-SQL is refused here or by the planner: it is lenient.
-func parse(text string) (_ []ast.Statement, err error) {
+func parse(text string) ([]ast.Statement, error) {
+	if err := checkTokens(text); err != nil {
+		return nil, err
+	}
+	type result struct {
+		list []ast.Statement
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		list, err := parseScript(text)
+		done <- result{list, err}
+	}()
+	timer := time.NewTimer(parseTimeout)
+	defer timer.Stop()
+	select {
+	case r := <-done:
+		return r.list, r.err
+	case <-timer.C:
+		return nil, newError(errSyntax, 15, "Incorrect syntax: the statement could not be parsed in %v.", parseTimeout)
+	}
+}
+
+func parseScript(text string) (_ []ast.Statement, err error) {
 	defer func() {
 		// The parser was written for scripts that are correct; a panic on others must not take the server down.
 		if r := recover(); r != nil {
 			err = newError(errSyntax, 15, "Incorrect syntax: the statement could not be parsed (%v).", r)
 		}
 	}()
-	if err := checkTokens(text); err != nil {
-		return nil, err
-	}
 	script, err := parser.Parse(context.Background(), strings.NewReader(text))
 	if err != nil {
 		return nil, syntaxError(err, text)
