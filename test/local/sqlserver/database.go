@@ -156,15 +156,6 @@ func (c *catalog) sorted() []*table {
 	return out
 }
 
-func (c *catalog) byID(id int) *table {
-	for _, t := range c.tables {
-		if t.ID == id {
-			return t
-		}
-	}
-	return nil
-}
-
 func quoteName(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
 
 func quoteText(s string) string {

@@ -57,7 +57,6 @@ type source struct {
 	alias  string // as T-SQL calls it
 	schema string // of a table without an alias
 	cols   []sourceColumn
-	hidden bool // deeper names only
 }
 
 type sourceColumn struct {

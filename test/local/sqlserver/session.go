@@ -69,7 +69,6 @@ type settings struct {
 	rowLimit    int64         // SET ROWCOUNT
 	isolation   isolation
 	language    string
-	implicit    bool
 }
 
 func (s *session) defaults() settings {

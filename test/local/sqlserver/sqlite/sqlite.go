@@ -40,14 +40,10 @@ func (e *Error) Error() string { return fmt.Sprintf("%s (SQLite code %d)", e.Mes
 // Result codes that callers tell apart.
 const (
 	CodeBusySnapshot     = sqlite3.SQLITE_BUSY_SNAPSHOT
-	CodeInterrupted      = sqlite3.SQLITE_INTERRUPT
 	CodeNotNull          = sqlite3.SQLITE_CONSTRAINT_NOTNULL
 	CodePrimaryKey       = sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
 	CodeUnique           = sqlite3.SQLITE_CONSTRAINT_UNIQUE
 	CodeRowID            = sqlite3.SQLITE_CONSTRAINT_ROWID
-	CodeCheck            = sqlite3.SQLITE_CONSTRAINT_CHECK
-	CodeConstraintMask   = sqlite3.SQLITE_CONSTRAINT
-	CodeTooBig           = sqlite3.SQLITE_TOOBIG
 	codeRow              = sqlite3.SQLITE_ROW
 	codeDone             = sqlite3.SQLITE_DONE
 	transientDestructor  = ^uintptr(0) // SQLITE_TRANSIENT: SQLite copies the bytes before the call returns
