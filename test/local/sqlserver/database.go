@@ -33,7 +33,9 @@ type database struct {
 	mu         sync.Mutex
 	identities map[int]int64 // the next value of the IDENTITY of a table, by object id
 	rowversion uint64        // the last one given (@@DBTS)
-	lastID     int64         // the last IDENTITY value given; read by the writer that holds it
+	// keeper stays open: when the last connection closes, SQLite takes the log away, and who opens then finds it locked.
+	keeper *dbConn
+	lastID int64 // the last IDENTITY value given; read by the writer that holds it
 }
 
 // catalog is the schema of a database.
@@ -182,7 +184,11 @@ func openDatabase(name string, id int, path string, disposable bool) (*database,
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
+	defer func() {
+		if db.keeper == nil {
+			conn.Close()
+		}
+	}()
 	for _, q := range []string{
 		`CREATE TABLE IF NOT EXISTS "local catalog" (id INTEGER PRIMARY KEY, body TEXT NOT NULL)`,
 		`CREATE TABLE IF NOT EXISTS "local state" (name TEXT PRIMARY KEY, value INTEGER NOT NULL)`,
@@ -230,6 +236,7 @@ func openDatabase(name string, id int, path string, disposable bool) (*database,
 		}
 	}
 	db.catalog.Store(c)
+	db.keeper = conn
 	registerDatabase(db)
 	return db, nil
 }
@@ -254,7 +261,7 @@ func (db *database) open() (*dbConn, error) {
 		sync = "OFF"
 	}
 	for _, q := range []string{
-		"PRAGMA journal_mode = WAL", "PRAGMA synchronous = " + sync, "PRAGMA busy_timeout = 10000", "PRAGMA cache_size = -8000",
+		"PRAGMA busy_timeout = 10000", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = " + sync, "PRAGMA cache_size = -8000",
 		"PRAGMA wal_autocheckpoint = 4000", "PRAGMA automatic_index = ON", "PRAGMA legacy_alter_table = ON",
 	} {
 		if err := c.Exec(q); err != nil {
@@ -267,15 +274,12 @@ func (db *database) open() (*dbConn, error) {
 
 func (db *database) close() {
 	unregisterDatabase(db)
-	if db.disposable {
-		return
-	}
-	if conn, err := db.open(); err == nil {
-		defer conn.Close()
+	defer db.keeper.Close()
+	if !db.disposable {
 		db.mu.Lock()
 		defer db.mu.Unlock()
-		// What is lost if this fails is the number of rows that were deleted since: the highest one in a table counts.
-		_ = conn.Exec(`INSERT INTO "local state" VALUES ('rowversion', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, int64(db.rowversion))
+		// If this fails, the highest rowversion in a table counts at the next start.
+		_ = db.keeper.Exec(`INSERT INTO "local state" VALUES ('rowversion', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, int64(db.rowversion))
 	}
 }
 
