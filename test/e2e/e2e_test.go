@@ -395,14 +395,11 @@ func checkReport(t *testing.T, path string, r report.Result) {
 // checkGone checks that nothing of an environment runs any more.
 func checkGone(t *testing.T, dir string, e environment) {
 	t.Helper()
-	if err := syscall.Kill(e.PID, 0); !errors.Is(err, syscall.ESRCH) {
-		t.Errorf("process %d is still there", e.PID)
-	}
 	if c, err := net.Dial("tcp", strings.TrimPrefix(e.Endpoint, "http://")); err == nil {
 		c.Close()
 		t.Errorf("something still answers at %s", e.Endpoint)
 	}
-	// Every process that was started has the state folder among its arguments or its open files; the arguments are enough.
+	// Every process that was started has the state folder among its arguments. (One that nobody has reaped yet has none.)
 	out, err := exec.Command("ps", "-eo", "pid,args").Output()
 	if err != nil {
 		t.Fatal(err)
