@@ -150,10 +150,11 @@ func table(header []string, rows [][]string, right map[int]bool) string {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	write(header)
-	for _, width := range widths {
-		b.WriteString(strings.Repeat("─", width) + "  ")
+	rules := make([]string, len(widths))
+	for i, width := range widths {
+		rules[i] = strings.Repeat("─", width)
 	}
-	b.WriteString("\n")
+	b.WriteString(strings.Join(rules, "  ") + "\n")
 	for _, row := range rows {
 		write(row)
 	}

@@ -125,7 +125,7 @@ func curves(ticks []Tick) template.HTML {
 		xLabel: "false positive rate", yLabel: "true positive rate", x: shares(), y: shares(),
 	}
 	p.line("chance", []heldout.Point{{X: 0, Y: 0}, {X: 1, Y: 1}})
-	p.text("note", "end", 1, .86, -6, 14, "guessing")
+	p.text("note", "start", .72, .62, 0, 0, "guessing")
 	for i, t := range ticks {
 		p.line(fmt.Sprintf("curve run%d", i+1), t.HeldOut.Plot)
 	}
@@ -149,7 +149,7 @@ func scatter(t Tick) template.HTML {
 	}
 	p.dots("dot", 2.6, t.HeldOut.Plot)
 	p.line("chance", []heldout.Point{{X: 0, Y: 0}, {X: a.high, Y: a.high}})
-	p.text("note", "end", a.high, a.high, -16, 26, "exact")
+	p.text("note", "start", .88*a.high, .78*a.high, 0, 0, "exact")
 	return p.svg()
 }
 
