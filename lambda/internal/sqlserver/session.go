@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-sql/civil"
@@ -62,12 +64,14 @@ func Open(ctx context.Context, l Login, o Options) (*Session, error) {
 		DisableRetry: true,
 		Encoding:     msdsn.EncodeParameters{GuidConversion: true, Timezone: time.UTC},
 	}
-	db := sql.OpenDB(mssql.NewConnectorConfig(config))
-	db.SetMaxOpenConns(1)
-	s := &Session{db: db, login: l}
-
 	connecting, cancel := context.WithTimeoutCause(ctx, o.ConnectTimeout, fmt.Errorf("no login within %s", o.ConnectTimeout))
 	defer cancel()
+	connector := mssql.NewConnectorConfig(config)
+	dialing := &dialer{Dialer: net.Dialer{KeepAlive: config.KeepAlive}, login: connecting}
+	connector.Dialer = dialing
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(1)
+	s := &Session{db: db, login: l}
 	if s.conn, err = db.Conn(connecting); err != nil {
 		err = connectError(connecting, l, err)
 		return nil, errors.Join(err, s.Close())
@@ -77,7 +81,45 @@ func Open(ctx context.Context, l Login, o Options) (*Session, error) {
 			return nil, errors.Join(queryError(connecting, set, err), s.Close())
 		}
 	}
+	if !dialing.keep() {
+		return nil, errors.Join(connectError(connecting, l, context.Cause(connecting)), s.Close())
+	}
 	return s, nil
+}
+
+// dialer dials for the driver, and breaks off what isn't logged in when the context of the login ends: while it waits for the
+// server's first answers and for TLS, the driver looks at no context, and a server that accepts and says nothing would keep
+// the function until it is killed.
+type dialer struct {
+	net.Dialer
+	login context.Context //nolint:containedctx // the driver dials with another one
+
+	mu    sync.Mutex
+	stops []func() bool
+}
+
+// DialContext dials, perhaps to several addresses of a host at once.
+func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(d.login, func() { _ = conn.SetDeadline(time.Now()) })
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stops = append(d.stops, stop)
+	return conn, nil
+}
+
+// keep lets the connections outlive the login, and says whether they were in time.
+func (d *dialer) keep() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	inTime := true
+	for _, stop := range d.stops {
+		inTime = stop() && inTime
+	}
+	return inTime
 }
 
 // settings are the SET statements that make a session read alike wherever the server's defaults point.
