@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"sagemaker-datapipeline/lambda/pipeline"
 )
@@ -87,11 +89,11 @@ func quoteName(name string) (string, error) {
 	return strings.Join(parts, "."), nil
 }
 
-// notInASelect are reserved words, so outside of quotes and brackets they are never a name. MERGE is missing because it is a
-// join hint as well.
+// notInASelect are reserved words, so outside of quotes and brackets they are never a name. MERGE and USE are missing because
+// they are hints as well: INNER MERGE JOIN, OPTION (USE HINT (…)).
 var notInASelect = map[string]bool{
 	"INSERT": true, "UPDATE": true, "DELETE": true, "TRUNCATE": true, "INTO": true,
-	"EXEC": true, "EXECUTE": true, "DECLARE": true, "SET": true, "USE": true, "GO": true,
+	"EXEC": true, "EXECUTE": true, "DECLARE": true, "SET": true, "GO": true,
 	"CREATE": true, "ALTER": true, "DROP": true, "GRANT": true, "REVOKE": true, "DENY": true,
 	"WAITFOR": true, "SHUTDOWN": true, "BACKUP": true, "RESTORE": true, "KILL": true,
 }
@@ -136,8 +138,8 @@ func words(text string) func(yield func(string, int) bool) {
 		for i := 0; i < len(text); {
 			c := text[i]
 			switch {
-			case c == ' ' || c == '\t' || c == '\r' || c == '\n':
-				i++
+			case spaceAt(text[i:]) > 0:
+				i += spaceAt(text[i:])
 			case strings.HasPrefix(text[i:], byteOrderMark):
 				i += len(byteOrderMark)
 			case strings.HasPrefix(text[i:], "--"):
@@ -178,7 +180,7 @@ func words(text string) func(yield func(string, int) bool) {
 				}
 			case isWordByte(c):
 				start := i
-				for i < len(text) && isWordByte(text[i]) {
+				for i < len(text) && isWordByte(text[i]) && spaceAt(text[i:]) == 0 {
 					i++
 				}
 				if !yield(text[start:i], start) {
@@ -192,6 +194,15 @@ func words(text string) func(yield func(string, int) bool) {
 			}
 		}
 	}
+}
+
+// spaceAt is the length in bytes of the white space that text begins with. SQL Server takes Unicode's as well, such as the
+// no-break space of a query that was copied from a web page.
+func spaceAt(text string) int {
+	if r, n := utf8.DecodeRuneInString(text); unicode.IsSpace(r) {
+		return n
+	}
+	return 0
 }
 
 func isWordByte(c byte) bool {
