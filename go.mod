@@ -2,6 +2,9 @@ module sagemaker-datapipeline
 
 go 1.26.0
 
+// The CDK CLI brings templates of Go programs with it, which are no packages of ours.
+ignore ./node_modules
+
 require (
 	github.com/apache/arrow-go/v18 v18.8.0
 	github.com/aws/aws-cdk-go/awscdk/v2 v2.270.0
