@@ -32,12 +32,19 @@ func (v *variables) declare(name string, t sqlType, value any) error {
 	return nil
 }
 
-// parseTimeout is how long a batch may take to parse. The parser can run in circles on text that is no T-SQL.
+// parseTimeout is how long a batch may take to parse. checkGrammar refuses all that the parser is known never to end on; should there
+// be more, the client gets this error, and the parser's goroutine is lost.
 const parseTimeout = 5 * time.Second
+
+const neverParsed = "Incorrect syntax: the statement could not be parsed in %v."
 
 // parse reads a batch. What the parser makes of text that is no T-SQL is refused here or by the planner: it is lenient.
 func parse(text string) ([]ast.Statement, error) {
-	if err := checkTokens(text); err != nil {
+	text, err := checkTokens(text)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkGrammar(text); err != nil {
 		return nil, err
 	}
 	type result struct {
@@ -55,7 +62,7 @@ func parse(text string) ([]ast.Statement, error) {
 	case r := <-done:
 		return r.list, r.err
 	case <-timer.C:
-		return nil, newError(errSyntax, 15, "Incorrect syntax: the statement could not be parsed in %v.", parseTimeout)
+		return nil, newError(errSyntax, 15, neverParsed, parseTimeout)
 	}
 }
 
@@ -104,9 +111,11 @@ var reserved = func() map[string]bool {
 	return m
 }()
 
-// checkTokens refuses what the lenient parser would pass: texts, comments and parentheses that don't end.
-func checkTokens(text string) error {
+// checkTokens refuses what the lenient parser would pass: texts, comments and parentheses that don't end. It gives the text with
+// blanks for the marks of comments within comments, which T-SQL nests and the parser doesn't.
+func checkTokens(text string) (string, error) {
 	depth := 0
+	var nested []int // places of such marks
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; c {
 		case '\'', '"', '[':
@@ -126,9 +135,9 @@ func checkTokens(text string) error {
 			}
 			if j >= len(text) {
 				if c == '\'' {
-					return newError(105, 15, "Unclosed quotation mark after the character string '%s'.", text[i+1:])
+					return "", newError(105, 15, "Unclosed quotation mark after the character string '%s'.", text[i+1:])
 				}
-				return newError(103, 15, "Unclosed quotation mark: the identifier that starts with '%s' does not end.", text[i:min(i+30, len(text))])
+				return "", newError(103, 15, "Unclosed quotation mark: the identifier that starts with '%s' does not end.", text[i:min(i+30, len(text))])
 			}
 			i = j
 		case '-':
@@ -143,33 +152,43 @@ func checkTokens(text string) error {
 				j := i + 2
 				for ; j < len(text) && level > 0; j++ {
 					if j+1 < len(text) && text[j] == '*' && text[j+1] == '/' {
-						level--
+						if level--; level > 0 {
+							nested = append(nested, j)
+						}
 						j++
 					} else if j+1 < len(text) && text[j] == '/' && text[j+1] == '*' {
 						level++
+						nested = append(nested, j)
 						j++
 					}
 				}
 				if level > 0 {
-					return newError(113, 15, "Missing end comment mark '*/'.")
+					return "", newError(113, 15, "Missing end comment mark '*/'.")
 				}
 				i = j - 1
 			}
 		case '(':
 			depth++
 			if depth > maxDepth {
-				return newError(191, 15, "Some part of your SQL statement is nested too deeply. Rewrite the query or break it up into smaller queries.")
+				return "", newError(191, 15, "Some part of your SQL statement is nested too deeply. Rewrite the query or break it up into smaller queries.")
 			}
 		case ')':
 			if depth--; depth < 0 {
-				return newError(errSyntax, 15, "Incorrect syntax near ')'.")
+				return "", newError(errSyntax, 15, "Incorrect syntax near ')'.")
 			}
 		}
 	}
 	if depth > 0 {
-		return newError(errSyntax, 15, "Incorrect syntax near '(': it is not closed.")
+		return "", newError(errSyntax, 15, "Incorrect syntax near '(': it is not closed.")
 	}
-	return nil
+	if len(nested) == 0 {
+		return text, nil
+	}
+	flat := []byte(text)
+	for _, at := range nested {
+		flat[at], flat[at+1] = ' ', ' '
+	}
+	return string(flat), nil
 }
 
 // runBatch runs the statements of a text.

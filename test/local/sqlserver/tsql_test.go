@@ -91,6 +91,8 @@ func TestTSQLMeansWhatItMeansInSQLServer(t *testing.T) {
 		{"DECLARE @n int; SELECT @n = COUNT(*) FROM dbo.People; IF @n > 3 SELECT 'many' ELSE SELECT 'few'", "many"},
 		{"DECLARE @i int = 0; WHILE @i < 3 BEGIN SET @i = @i + 1 END; SELECT @i", "3"},
 		{"SET NOCOUNT ON; CREATE TABLE #t (a int); INSERT INTO #t VALUES (1), (2); SELECT SUM(a) FROM #t; DROP TABLE #t", "3"},
+		// Comments nest, quotes hide them.
+		{"/* a /* nested */ ; SELECT 'no' */ SELECT 1 /**/ + /*/**/*/ 1, '/*' + '*/' -- /*", "2 /**/"},
 		// About the server.
 		{"SELECT DB_NAME(), SCHEMA_NAME(), @@TRANCOUNT, CASE WHEN OBJECT_ID('dbo.People') IS NULL THEN 0 ELSE 1 END", "shop dbo 0 1"},
 		{"SELECT name, is_read_committed_snapshot_on, snapshot_isolation_state FROM sys.databases WHERE name = 'shop'", "shop 1 1"},
