@@ -67,7 +67,7 @@ FUZZTIME ?= 30s
 fuzz: check ## each fuzz test for FUZZTIME (30s)
 	@go list ./... | while read -r package; do \
 	  { go test -list '^Fuzz' "$$package" | grep '^Fuzz' || true; } | while read -r name; do \
-	    echo "$$package $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package"; \
+	    echo "$$package $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$package"; \
 	  done; \
 	done
 
