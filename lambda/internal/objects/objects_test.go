@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -107,6 +109,47 @@ func TestBuffersComeBack(t *testing.T) {
 	if open := api.openUploads(t); open != 0 {
 		t.Fatalf("%d uploads are left open", open)
 	}
+}
+
+// A request that failed may still be reading its body, which then must not hold another stream's bytes.
+func TestTheBufferOfAFailedWriteIsNotUsedAgain(t *testing.T) {
+	api := newBucket(t)
+	b := objects.NewBucket(failingOnce{api, &sync.Once{}, func(body io.ReadSeeker) {
+		t.Cleanup(func() {
+			_, _ = body.Seek(0, io.SeekStart)
+			if got, err := io.ReadAll(body); err != nil || string(got) != "first" {
+				t.Errorf("the failed request reads %q, %v", got, err)
+			}
+		})
+	}}, api.name, "")
+	for i, text := range append([]string{"first"}, slices.Repeat([]string{"other"}, objects.Buffers)...) {
+		w := b.NewWriter(t.Context(), fmt.Sprint("f", i), "text/csv")
+		if _, err := io.WriteString(w, text); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Close(); (err != nil) != (i == 0) {
+			t.Fatalf("stream %d: %v", i, err)
+		}
+	}
+}
+
+// failingOnce loses the first write and keeps its body.
+type failingOnce struct {
+	objects.API
+	once *sync.Once
+	keep func(body io.ReadSeeker)
+}
+
+func (f failingOnce) PutObject(ctx context.Context, in *s3.PutObjectInput, o ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	var err error
+	f.once.Do(func() {
+		f.keep(in.Body.(io.ReadSeeker))
+		err = errors.New("connection reset by peer")
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f.API.PutObject(ctx, in, o...)
 }
 
 func TestAFailedPartLeavesNothing(t *testing.T) {

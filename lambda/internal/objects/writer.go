@@ -145,6 +145,9 @@ func (w *Writer) close() (manifest.Object, error) {
 			body = w.buffer.Bytes()
 		}
 		object, err := w.bucket.Put(w.ctx, w.key, w.contentType, body)
+		if err != nil && w.buffer != nil {
+			w.buffer = newBuffer() // for the reason that a part's is
+		}
 		w.release()
 		return object, err
 	}
