@@ -162,6 +162,8 @@ func TestValuesOfTheDriverBecomeTextAndKeys(t *testing.T) {
 		{"money", typed("money"), []byte("-922337203685477.5808"), "-922337203685477.5808", "#\x00\x00\x00\x15-922337203685477.5808"},
 		{"a real is as short as a real can be", typed("real"), float64(float32(0.1)), "0.1", "F\x00\x00\x00\x030.1"},
 		{"a large float has no exponent", typed("float"), 1e21, "1000000000000000000000", "F\x00\x00\x00\x051e+21"},
+		{"a float's -0 has the key of 0", typed("float"), math.Copysign(0, -1), "-0", "F\x00\x00\x00\x010"},
+		{"a real's -0 has the key of 0", typed("real"), math.Copysign(0, -1), "-0", "F\x00\x00\x00\x010"},
 		{"a char loses its padding in the key", sized("char", 5), "ab   ", "ab   ", "S\x00\x00\x00\x02ab"},
 		{"the last moment loses its seventh digit", scaled("datetime2", 7), at, "9999-12-31 23:59:59.999999", "T\x00\x00\x00\x1a9999-12-31 23:59:59.999999"},
 		{"the first moment stays the first", scaled("datetime2", 7), old, "0001-01-01 00:00:00.000000", "T\x00\x00\x00\x1a0001-01-01 00:00:00.000000"},

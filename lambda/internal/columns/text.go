@@ -72,10 +72,10 @@ func (c Column) AppendKey(dst []byte, values arrow.Array, row int) []byte {
 		}
 	case float64Kind:
 		tag = 'F'
-		dst = strconv.AppendFloat(dst, values.(*array.Float64).Value(row), 'g', -1, 64)
+		dst = strconv.AppendFloat(dst, unsignedZero(values.(*array.Float64).Value(row)), 'g', -1, 64)
 	case float32Kind:
 		tag = 'F'
-		dst = strconv.AppendFloat(dst, float64(values.(*array.Float32).Value(row)), 'g', -1, 32)
+		dst = strconv.AppendFloat(dst, unsignedZero(float64(values.(*array.Float32).Value(row))), 'g', -1, 32)
 	case stringKind:
 		text := values.(*array.String).Value(row)
 		for len(text) > 0 && text[len(text)-1] == ' ' {
@@ -94,6 +94,14 @@ func (c Column) AppendKey(dst []byte, values arrow.Array, row int) []byte {
 	dst[start] = tag
 	binary.BigEndian.PutUint32(dst[start+1:], uint32(len(dst)-start-5))
 	return dst
+}
+
+// unsignedZero makes -0 into 0, which SQL Server takes for the same value.
+func unsignedZero(f float64) float64 {
+	if f == 0 {
+		return 0
+	}
+	return f
 }
 
 func trimZeros(decimal []byte) []byte {
