@@ -118,8 +118,9 @@ func dataKeyPolicy(scope constructs.Construct, writers []string) awsiam.PolicyDo
 		})
 	}
 	return awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: &[]awsiam.PolicyStatement{
+		// Not kms:Create*: whoever may create grants may give himself the use of the key.
 		statement("AdministerByIAM", []string{
-			"kms:Create*", "kms:Describe*", "kms:Enable*", "kms:List*", "kms:Put*", "kms:Update*", "kms:Revoke*", "kms:Disable*",
+			"kms:CreateAlias", "kms:Describe*", "kms:Enable*", "kms:List*", "kms:Put*", "kms:Update*", "kms:Revoke*", "kms:Disable*",
 			"kms:Get*", "kms:Delete*", "kms:TagResource", "kms:UntagResource", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion",
 			"kms:RotateKeyOnDemand",
 		}, awsiam.NewAccountRootPrincipal(), nil),

@@ -215,7 +215,7 @@ func (f *flow) newTrainingRole() awsiam.Role {
 		}, bucket.BucketArn()),
 	}
 	if f.key != nil {
-		statements = append(statements, allow("OpenAndSealObjects", []string{"kms:Decrypt", "kms:GenerateDataKey"}, f.key.KeyArn()))
+		statements = append(statements, allow("OpenAndSealObjects", []string{"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"}, f.key.KeyArn()))
 		if !hasLocalDisk(f.props.Training.InstanceType) {
 			statements = append(statements, f.volumeKey())
 		}

@@ -59,7 +59,9 @@ var (
 		"kms:Decrypt on " + keyARN, "kms:GenerateDataKey on " + keyARN, // copying the signature, publishing to an encrypted topic
 		"kms:CreateGrant on " + keyARN, // disks
 	}
-	logNeeds = []string{
+	// A key in the output configuration of a training job. Source: the SageMaker developer guide, as below.
+	outputKeyNeeds = []string{"kms:Encrypt on " + keyARN}
+	logNeeds       = []string{
 		"logs:CreateLogDelivery on *", "logs:GetLogDelivery on *", "logs:UpdateLogDelivery on *", "logs:DeleteLogDelivery on *",
 		"logs:ListLogDeliveries on *", "logs:PutResourcePolicy on *", "logs:DescribeResourcePolicies on *", "logs:DescribeLogGroups on *",
 	}
@@ -174,9 +176,9 @@ func TestJobsAndModelsMayDoWhatSageMakersGuideListsAndNothingElse(t *testing.T) 
 	}{
 		{"plain", "TrainingRole", [][]string{training("plain"), container}},
 		{"plain", "ModelRole", [][]string{model("plain"), container}},
-		{"guarded", "TrainingRole", [][]string{training("guarded"), container, keyNeeds}},
+		{"guarded", "TrainingRole", [][]string{training("guarded"), container, keyNeeds, outputKeyNeeds}},
 		{"guarded", "ModelRole", [][]string{model("guarded"), container, keyNeeds[:1]}},
-		{"fastdisk", "TrainingRole", [][]string{training("fastdisk"), container, keyNeeds[:2]}},
+		{"fastdisk", "TrainingRole", [][]string{training("fastdisk"), container, keyNeeds[:2], outputKeyNeeds}},
 		{"invpc", "TrainingRole", [][]string{training("invpc"), container, network}},
 		{"invpc", "ModelRole", [][]string{model("invpc"), container, network}},
 	} {
