@@ -59,7 +59,7 @@ func NewNetwork(scope constructs.Construct, id string, props *NetworkProps) *Net
 	})
 	subnets := &awsec2.SubnetSelection{SubnetGroupName: jsii.String("private")}
 	network := newNetwork(this, vpc, subnets)
-	network.addEndpoints()
+	network.addEndpoints(network.ExportSecurityGroup)
 	return network
 }
 
@@ -98,7 +98,10 @@ func ImportNetwork(scope constructs.Construct, id string, props *ImportedNetwork
 	}
 	network := newNetwork(this, vpc, &awsec2.SubnetSelection{SubnetType: awsec2.SubnetType_PRIVATE_WITH_EGRESS})
 	if !props.EndpointsExist {
-		network.addEndpoints()
+		// Their private DNS names are the whole VPC's: from now on everybody else there reaches Secrets Manager and Step
+		// Functions through them too, and would be cut off if only the exports were let in. They have private addresses, and
+		// who may call is IAM's to say.
+		network.addEndpoints(awsec2.Peer_AnyIpv4())
 	}
 	return network
 }
@@ -127,8 +130,8 @@ func newNetwork(this constructs.Construct, vpc awsec2.IVpc, subnets *awsec2.Subn
 
 // addEndpoints makes what the parts in the VPC call: the export reads its secret, writes to S3 and starts the workflow;
 // training jobs and endpoints read and write S3. Logs, images and the smoke test don't go through the VPC: Lambda,
-// SageMaker and Step Functions carry them.
-func (n *Network) addEndpoints() {
+// SageMaker and Step Functions carry them. The interface endpoints let clients in.
+func (n *Network) addEndpoints(clients awsec2.IPeer) {
 	n.Vpc.AddGatewayEndpoint(jsii.String("S3"), &awsec2.GatewayVpcEndpointOptions{
 		Service: awsec2.GatewayVpcEndpointAwsService_S3(),
 		Subnets: &[]*awsec2.SubnetSelection{n.Subnets},
@@ -136,13 +139,13 @@ func (n *Network) addEndpoints() {
 	group := awsec2.NewSecurityGroup(n.Construct, jsii.String("EndpointSecurityGroup"), &awsec2.SecurityGroupProps{
 		Vpc: n.Vpc, Description: jsii.String("VPC endpoints of the pipelines"), AllowAllOutbound: jsii.Bool(false),
 	})
-	group.AddIngressRule(n.ExportSecurityGroup, awsec2.Port_Tcp(jsii.Number(443)), jsii.String("export functions"), nil)
+	group.AddIngressRule(clients, awsec2.Port_Tcp(jsii.Number(443)), jsii.String("callers of AWS"), nil)
 	interfaceEndpoint := func(id string, service awsec2.InterfaceVpcEndpointAwsService) {
 		n.Vpc.AddInterfaceEndpoint(&id, &awsec2.InterfaceVpcEndpointOptions{
 			Service:        service,
 			Subnets:        n.Subnets,
 			SecurityGroups: &[]awsec2.ISecurityGroup{group},
-			Open:           jsii.Bool(false), // only for whom the group names, not for the whole VPC
+			Open:           jsii.Bool(false), // the group's rules are all
 		})
 	}
 	interfaceEndpoint("SecretsManager", awsec2.InterfaceVpcEndpointAwsService_SECRETS_MANAGER())
