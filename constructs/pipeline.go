@@ -150,6 +150,7 @@ func NewRetrainingPipeline(scope constructs.Construct, id string, props *Retrain
 		watched{"ExportAlarm", "an attempt to export failed; a notice follows if the last one does too", p.Export.MetricErrors(over5Minutes("Sum"))},
 		watched{"NotifyAlarm", "the notice of a failed export could not be sent; its log says why", p.Notify.MetricErrors(over5Minutes("Sum"))},
 		watched{"WorkflowAlarm", "a run failed after its export; the execution says at which step", p.Workflow.StateMachine.MetricFailed(over5Minutes("Sum"))},
+		watched{"AbortAlarm", "somebody stopped a run; no state of it could say so", p.Workflow.StateMachine.MetricAborted(over5Minutes("Sum"))},
 	)
 	return p
 }

@@ -100,7 +100,7 @@ func (s *Stage) addPipeline(project, environmentName string, e config.Environmen
 	}
 	made := NewRetrainingPipeline(stack, "Pipeline", props)
 	output(stack, "StateMachineArn", "The workflow of a run", made.Workflow.StateMachine.StateMachineArn())
-	output(stack, "ExportFunctionName", `Invoke with {"scheduledTime": …} to run now`, made.Export.Function.FunctionName())
+	output(stack, "ExportFunctionName", `Invoke with {"scheduledTime": "2026-01-01T02:00:00Z"} to run now`, made.Export.Function.FunctionName())
 	output(stack, "EndpointName", "Invoke it for predictions, after the first run", &made.Name)
 	output(stack, "ScheduleName", "When it runs", made.Schedule.Schedule.ScheduleName())
 	return made, nil

@@ -38,11 +38,11 @@ type useCase struct {
 	naive string
 }
 
-// useCases are the three pipelines. The nightly and the weekly one would keep us waiting until two in the morning, so their
-// runs are invoked with the times at which their schedules fire next after the data's last day (02:00 and 04:00 in Berlin).
+// useCases are the three pipelines. The nightly and the weekly one would keep us waiting until three in the morning, so their
+// runs are invoked with the times at which their schedules fire next after the data's last day (03:00 and 04:00 in Berlin).
 func useCases() []useCase {
 	return []useCase{
-		{name: "fraud", first: time.Date(2026, 1, 5, 1, 0, 0, 0, time.UTC), second: time.Date(2026, 1, 6, 1, 0, 0, 0, time.UTC)},
+		{name: "fraud", first: time.Date(2026, 1, 5, 2, 0, 0, 0, time.UTC), second: time.Date(2026, 1, 6, 2, 0, 0, 0, time.UTC)},
 		{name: "churn", first: time.Date(2026, 1, 5, 3, 0, 0, 0, time.UTC), second: time.Date(2026, 1, 12, 3, 0, 0, 0, time.UTC)},
 		{name: "demand", naive: "QuantityLag7"},
 	}

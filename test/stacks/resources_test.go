@@ -167,8 +167,8 @@ func TestLogsAreNotKeptForEver(t *testing.T) {
 
 func TestSchedulesAreBounded(t *testing.T) {
 	expressions := map[string]map[string]string{
-		"dev":   {"fraud": "cron(0 2 * * ? *) Europe/Berlin", "churn": "cron(0 4 ? * MON *) Europe/Berlin", "demand": "rate(1 hour) UTC"},
-		"prod":  {"fraud": "cron(0 2 * * ? *) Europe/Berlin", "churn": "cron(0 4 ? * MON *) Europe/Berlin", "demand": "rate(5 minutes) UTC"},
+		"dev":   {"fraud": "cron(0 3 * * ? *) Europe/Berlin", "churn": "cron(0 4 ? * MON *) Europe/Berlin", "demand": "rate(1 hour) UTC"},
+		"prod":  {"fraud": "cron(0 3 * * ? *) Europe/Berlin", "churn": "cron(0 4 ? * MON *) Europe/Berlin", "demand": "rate(5 minutes) UTC"},
 		"local": {"demand": "rate(1 minute) UTC"},
 	}
 	each(t, func(t *testing.T, environment, stack string, tpl template) {
@@ -209,6 +209,7 @@ func TestThePipelineIsWatched(t *testing.T) {
 			"PipelineExportAlarm":   "AWS/Lambda Errors",
 			"PipelineNotifyAlarm":   "AWS/Lambda Errors",
 			"PipelineWorkflowAlarm": "AWS/States ExecutionsFailed",
+			"PipelineAbortAlarm":    "AWS/States ExecutionsAborted",
 		}
 		for prefix, metric := range want {
 			alarm := tpl.only(t, "AWS::CloudWatch::Alarm", prefix)
@@ -277,6 +278,23 @@ func TestTheNetworkReachesWhatTheFlowCallsAndNoMore(t *testing.T) {
 		}
 		for id := range templates[environment]["Foundation"].of("AWS::EC2::NatGateway") {
 			t.Errorf("%s has a NAT gateway that the flow doesn't need: %s", environment, id)
+		}
+	}
+}
+
+// An interface endpoint takes over its service's name in the whole VPC: in one that isn't ours it must let everybody in.
+func TestEndpointsCutNobodyOff(t *testing.T) {
+	for environment, want := range map[string]string{"dev": "NetworkExportSecurityGroup", "staging": "0.0.0.0/0"} {
+		tpl := templates[environment]["Foundation"]
+		endpoints := tpl.only(t, "AWS::EC2::SecurityGroup", "NetworkEndpointSecurityGroup")
+		rules := text(endpoints.at("SecurityGroupIngress"))
+		for _, rule := range tpl.of("AWS::EC2::SecurityGroupIngress") {
+			if strings.Contains(text(rule.at("GroupId")), "NetworkEndpointSecurityGroup") {
+				rules += text(rule.Properties)
+			}
+		}
+		if !strings.Contains(rules, want) || environment == "dev" && strings.Contains(rules, "0.0.0.0/0") {
+			t.Errorf("%s: the endpoints let in %s, want %s", environment, rules, want)
 		}
 	}
 }
