@@ -8,6 +8,9 @@
 --     sqlcmd -S tcp:sqlserver.example.com,1433 -N -U admin -i queries/grants/export-login.sql \
 --         -v ExportLogin=pipeline_export DatabaseName=shop Tables="dbo.Transactions,dbo.Customers,dbo.Sales"
 --
+-- -N has sqlcmd verify the server's certificate. Amazon signs those of RDS itself: put its bundle into the system's trust
+-- store first (https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem), and don't switch the check off with -C.
+--
 -- sqlcmd asks for the master user's password. The export's password may have neither a quote nor a dollar sign; those that
 -- this project's stacks generate have none.
 --
