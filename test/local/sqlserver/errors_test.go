@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -189,6 +191,32 @@ func TestCancellingAStatementLeavesTheConnectionUsable(t *testing.T) {
 				t.Errorf("session %d, want the same as before, %d", after, before)
 			}
 		})
+	}
+}
+
+// An interrupt that comes after the statement's end would strike the one after it.
+func TestCancellingAStatementLeavesTheNextAlone(t *testing.T) {
+	srv, _ := startShop(t)
+	conn, err := srv.database("shop").open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	client, server := net.Pipe()
+	t.Cleanup(func() { client.Close() })
+	go func() { _, _ = io.Copy(io.Discard, client) }()
+	s := &session{srv: srv, sql: conn, out: newReply(server, defaultPacketSize), packets: make(chan packet, 1)}
+	for i := range 1000 {
+		s.packets <- packet{kind: packetAttention, status: statusEOM}
+		if err := s.execute(whole(packetBatch, nil), func(ctx context.Context) error {
+			s.cancel()
+			return ctx.Err()
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.value("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 500) SELECT COUNT(*) FROM n"); err != nil {
+			t.Fatalf("the statement after cancellation %d: %v", i+1, err)
+		}
 	}
 }
 

@@ -301,8 +301,9 @@ func (s *session) execute(m *message, f func(ctx context.Context) error) error {
 	s.running = cancel
 	s.mu.Unlock()
 	conn := s.sql
-	over := make(chan struct{})
+	over, watched := make(chan struct{}), make(chan struct{})
 	unwatch := context.AfterFunc(ctx, func() {
+		defer close(watched)
 		// An interrupt is lost if the statement isn't running yet: so until it has ended.
 		for {
 			conn.Interrupt()
@@ -315,8 +316,10 @@ func (s *session) execute(m *message, f func(ctx context.Context) error) error {
 	})
 	err := f(ctx)
 	cancelled := ctx.Err() != nil
-	unwatch()
 	close(over)
+	if !unwatch() {
+		<-watched // an interrupt that comes later would strike the next statement
+	}
 	s.mu.Lock()
 	s.running = nil
 	s.mu.Unlock()
