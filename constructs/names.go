@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"regexp"
 
-	"sagemaker-datapipeline/lambda/run"
+	"sagemaker-datapipeline/constructs/config"
 )
 
 // MaxNameLength is the longest prefix that SageMaker's 63 characters leave room for: the training job of a run's second to
-// ninth attempt is called <prefix>-<run id>-a<n>.
-const MaxNameLength = 63 - len("-") - run.IDLength - len("-a2")
+// ninety-ninth attempt is called <prefix>-<run id>-a<n>.
+const MaxNameLength = config.LongestPrefix
 
 var nameForm = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
