@@ -203,7 +203,7 @@ func (f *flow) problemsExpression() string {
     $wrong($is($in.channels.train, /^s3:[/][/]./), 'channels.train', $in.channels.train, 'the s3:// address of a ManifestFile'),
     $wrong($type($in.channels.validation) in ['null'] or $not($exists($in.channels.validation)) or $is($in.channels.validation, /^s3:[/][/]./), 'channels.validation', $in.channels.validation, 'the s3:// address of a ManifestFile'),
     $wrong($is($in.signature, /./), 'signature', $in.signature, 'the key of signature.json'),
-    $wrong($is($in.smoke.contentType, /./), 'smoke.contentType', $in.smoke.contentType, 'a content type'),
+    $wrong($in.smoke.contentType = 'text/csv', 'smoke.contentType', $in.smoke.contentType, 'text/csv'),
     $wrong($is($in.smoke.body, /./), 'smoke.body', $in.smoke.body, 'a row of features')
   ]
 )`, runForm, f.props.Pipeline, f.props.Pipeline, *f.props.Bucket.BucketName())

@@ -275,6 +275,31 @@ func TestTheEndpointGetsWhatItsStateCallsFor(t *testing.T) {
 	}
 }
 
+// Step Functions sends it as JSON, so in quotes: nothing in it may need escaping, and blanks keep the quotes off the numbers.
+func TestTheSmokeTestsRowIsLibsvmBetweenBlanks(t *testing.T) {
+	row := decode(t, "plain").States["Smoke test"].Arguments["Body"].(string)
+	cases := []struct{ name, body, want string }{
+		{"two features", "0.9,-1e-05", " 0:0.9 1:-1e-05 "},
+		{"a single feature", "7", " 0:7 "},
+		{"missing features keep their columns", ",1,", " 0:nan 1:1 2:nan "},
+	}
+	var expressions []evaluation
+	for _, c := range cases {
+		input := map[string]any{"smoke": map[string]any{"contentType": "text/csv", "body": c.body}}
+		expressions = append(expressions, evaluation{Expression: row, States: map[string]any{
+			"context": map[string]any{"Execution": map[string]any{"Input": input}},
+		}})
+	}
+	done := evaluate(t, expressions)
+	for i, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if done[i].Error != "" || done[i].Value != c.want {
+				t.Errorf("the row is %q (%s), want %q", done[i].Value, done[i].Error, c.want)
+			}
+		})
+	}
+}
+
 func TestOnlyOneFiniteNumberIsAnAnswer(t *testing.T) {
 	d := decode(t, "plain")
 	isNumber := d.States["A finite number?"].Choices[0].Condition

@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -256,9 +255,8 @@ var situations = []situation{
 	},
 	{
 		name: "an answer that is no single number is a failure", pipeline: "answers",
-		input: func(in map[string]any) {
-			smoke := in["smoke"].(map[string]any)
-			smoke["body"] = fmt.Sprintf("%s\n%s", smoke["body"], smoke["body"])
+		props: func(_ awscdk.Stack, p *constructs.WorkflowProps) {
+			p.Training.Hyperparameters = map[string]string{"num_round": "5", "objective": "multi:softprob", "num_class": "2"}
 		},
 		want: outcome{failed: "SmokeTest.NotANumber", cause: "where one finite number was due", advice: "which doesn't answer as it should", asked: "CreateEndpoint"},
 	},

@@ -182,12 +182,12 @@ func TestTheErrorsOfTasksHaveTheNamesThatAWSGivesThem(t *testing.T) {
 	}
 }
 
-func TestATaskInvokesAnEndpointWithTextAndGetsText(t *testing.T) {
+func TestATaskInvokesAnEndpointWithJSONAndGetsText(t *testing.T) {
 	deployable(t, "states-invoke", trained(t))
 	createEndpoint(t, "states-invoke", "states-invoke")
 	awaitEndpoint(t, "states-invoke", types.EndpointStatusInService)
 	out := awaitExecution(t, start(t, "states-invoke", "aws-sdk:sagemakerruntime:invokeEndpoint", map[string]any{
-		"EndpointName": "states-invoke", "ContentType": "text/csv", "Body": "0.95,0.5",
+		"EndpointName": "states-invoke", "ContentType": "text/libsvm", "Body": " 0:0.95 1:0.5 ",
 	}))
 	var got struct{ Body, ContentType, InvokedProductionVariant string }
 	if err := json.Unmarshal([]byte(aws.ToString(out.Output)), &got); err != nil {
@@ -195,6 +195,14 @@ func TestATaskInvokesAnEndpointWithTextAndGetsText(t *testing.T) {
 	}
 	if !strings.HasPrefix(got.Body, "0.9") || got.InvokedProductionVariant != "primary" {
 		t.Errorf("the output is %s", *out.Output)
+	}
+
+	// Step Functions puts a text into quotes, which CSV doesn't survive.
+	out = awaitExecution(t, start(t, "states-invoke-csv", "aws-sdk:sagemakerruntime:invokeEndpoint", map[string]any{
+		"EndpointName": "states-invoke", "ContentType": "text/csv", "Body": "0.95,0.5",
+	}))
+	if got := aws.ToString(out.Error); got != "SageMakerRuntime.ModelErrorException" {
+		t.Errorf("a row of CSV ends with the error %q (output: %s), want SageMakerRuntime.ModelErrorException", got, aws.ToString(out.Output))
 	}
 
 	out = awaitExecution(t, start(t, "states-describe", "aws-sdk:sagemaker:describeEndpoint", map[string]any{"EndpointName": "states-invoke"}))

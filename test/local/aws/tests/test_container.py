@@ -150,6 +150,17 @@ class Training(unittest.TestCase):
 
 
 class Serving(unittest.TestCase):
+    def test_a_row_is_read_as_csv_and_as_libsvm(self):
+        for kind, text in (("csv", "0.5,,2"), ("libsvm", "1 0:0.5 1:nan 2:2"), ("libsvm", "1:0.5 2:nan 3:2"), ("libsvm", '" 0:0.5 1:nan 2:2 "')):
+            with self.subTest(text):
+                table = serve.TABLES[kind](text)
+                table = table.toarray() if kind == "libsvm" else table
+                self.assertEqual([repr(float(x)) for x in table[0]], ["0.5", "nan", "2.0"])
+
+    def test_csv_in_quotes_is_refused(self):
+        with self.assertRaises(Exception):
+            serve.TABLES["csv"]('"0.5,1,2"')
+
     def test_predictions_are_a_line_each(self):
         self.assertEqual(serve.encode([0.25, 0.5], "text/csv"), "0.25\n0.5\n")
         self.assertEqual(serve.encode([[0.25, 0.75]], "text/csv"), "0.25,0.75\n")

@@ -44,23 +44,49 @@ class Model:
         # Prediction is not thread safe; the container has a process for each core instead.
         self._lock = threading.Lock()
 
-    def predict(self, text):
-        import numpy
-
+    def predict(self, kind, text):
         try:
-            rows = text.strip().decode("utf-8").split("\n")
-            delimiter = csv.Sniffer().sniff(rows[0][:512]).delimiter
-            delimiter = "," if delimiter.isalnum() else delimiter
-            table = numpy.array([["nan" if x == "" else x for x in row.split(delimiter)] for row in rows]).astype(float)
-            matrix = self._xgboost.DMatrix(table)
+            matrix = self._xgboost.DMatrix(TABLES[kind](text.strip().decode("utf-8")))
         except Exception as error:
-            raise Refused(415, "Loading csv data failed with Exception, please ensure data is in csv format:\n "
+            raise Refused(415, f"Loading {kind} data failed with Exception, please ensure data is in {kind} format:\n "
                                f"{type(error)}\n {error}") from error
         try:
             with self._lock:
                 return self._booster.predict(matrix, validate_features=False).tolist()
         except Exception as error:
             raise Refused(400, f"Unable to evaluate payload provided: {error}") from error
+
+
+def _from_csv(text):
+    import numpy
+
+    rows = text.split("\n")
+    delimiter = csv.Sniffer().sniff(rows[0][:512]).delimiter
+    delimiter = "," if delimiter.isalnum() else delimiter
+    return numpy.array([["nan" if x == "" else x for x in row.split(delimiter)] for row in rows]).astype(float)
+
+
+def _from_libsvm(text):
+    """Words without a colon are passed over, as in the container: the label is one."""
+    import numpy
+    import scipy.sparse
+
+    rows, columns, values = [], [], []
+    for row, line in enumerate(text.split("\n")):
+        for word in line.split(" "):
+            if ":" in word:
+                rows.append(row)
+                columns.append(int(word.split(":")[0]))
+                values.append(word.split(":")[1])
+    columns = numpy.array(columns, dtype=int)
+    if len(columns) and columns.min() >= 1:
+        columns = columns - 1
+    return scipy.sparse.csr_matrix((numpy.array(values).astype(float), (rows, columns)))
+
+
+# Readers of the content types, and the names that they have in requests.
+TABLES = {"csv": _from_csv, "libsvm": _from_libsvm}
+KINDS = {"csv": "csv", "text/csv": "csv", "libsvm": "libsvm", "text/libsvm": "libsvm", "text/x-libsvm": "libsvm"}
 
 
 def encode(predictions, accept):
@@ -104,9 +130,9 @@ def handler(model):
                 return self._answer(204, "", "text/html; charset=utf-8")
             try:
                 kind = (self.headers.get("Content-Type") or "").split(";")[0].strip().lower()
-                if kind not in ("text/csv", "csv"):
-                    raise Refused(415, f"the local XGBoost reads text/csv, not {kind or 'a request without Content-Type'}")
-                predictions = model.predict(payload)
+                if kind not in KINDS:
+                    raise Refused(415, f"the local XGBoost reads text/csv and text/libsvm, not {kind or 'a request without Content-Type'}")
+                predictions = model.predict(KINDS[kind], payload)
                 accept = _accepted(self.headers.get("Accept"))
                 self._answer(200, encode(predictions, accept), accept + ("; charset=utf-8" if accept.startswith("text/") else ""))
             except Refused as refusal:
