@@ -16,6 +16,10 @@ NODE_TOOLS := node_modules/.stamp
 LOCAL_TOOLS := .venv/.stamp-local
 TEST_TOOLS := .venv/.stamp-test
 
+# The functions' own flags (constructs/gobuild) for everything that make builds: a cold cache compiles what they share once.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false
+
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 export NODE_NO_WARNINGS := 1
@@ -59,12 +63,15 @@ lint: check ## format, vet and the linters of .golangci.yml
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint isn't installed: gofmt and vet only (https://golangci-lint.run)"; fi
 
 .PHONY: bench
-bench: check ## the benchmarks, with memory
+bench: check ## the benchmarks, and the export's peak memory at 200,000 and 4,000,000 rows
+	@$(MAKE) -j3 .test-ready
+	BENCH=1 go test -run '^TestPeakMemory$$' -v -timeout 20m ./lambda/internal/export
 	go test -run '^$$' -bench . -benchmem ./lambda/... ./test/...
 
 .PHONY: fuzz
 FUZZTIME ?= 30s
 fuzz: check ## each fuzz test for FUZZTIME (30s)
+	@$(MAKE) -j3 .test-ready
 	@go list ./... | while read -r package; do \
 	  { go test -list '^Fuzz' "$$package" | grep '^Fuzz' || true; } | while read -r name; do \
 	    echo "$$package $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$package"; \
@@ -103,11 +110,10 @@ $(TEST_TOOLS): test/requirements.txt $(LOCAL_TOOLS)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r test/requirements.txt
 	@touch $@
 
-# Go knows best what has changed, so these always ask it. The runner is built with the flags of the functions
-# (constructs/gobuild), so that a cold cache compiles what they share once.
+# Go knows best what has changed, so these always ask it.
 .PHONY: bin/local .app
 bin/local:
-	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/local ./test/local
+	@go build -o bin/local ./test/local
 .app:
 	@[ -x bin/app ] || echo "compiling the CDK app: about two minutes the first time"
 	@go build -o bin/app .
