@@ -61,8 +61,7 @@ var failover = map[int32]bool{921: true, 922: true, 976: true, 983: true, cannot
 // connectError explains an error of connecting and logging in.
 func connectError(ctx context.Context, l Login, err error) error {
 	at := fmt.Sprintf("%s:%d", l.Host, l.Port)
-	var server mssql.Error
-	if errors.As(err, &server) {
+	if server, ok := errors.AsType[mssql.Error](err); ok {
 		server = telling(server)
 		e := &Error{Number: server.Number, Transient: failover[server.Number], cause: err}
 		switch server.Number {

@@ -22,11 +22,16 @@ import (
 // the default of 4,096 costs a read four times as often.
 const PacketSize = 16_383
 
+// CancelTime is how long a server may take to confirm that it cancelled a statement. A reading statement has nothing to roll
+// back, so it takes a round trip; the driver alone would wait for a server that is silent until the function is killed.
+const CancelTime = 2 * time.Second
+
 // Session is one connection, set up for reading.
 type Session struct {
-	db    *sql.DB
-	conn  *sql.Conn
-	login Login
+	db     *sql.DB
+	conn   *sql.Conn
+	dialer *dialer
+	login  Login
 }
 
 // Options of a session.
@@ -71,7 +76,7 @@ func Open(ctx context.Context, l Login, o Options) (*Session, error) {
 	connector.Dialer = dialing
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(1)
-	s := &Session{db: db, login: l}
+	s := &Session{db: db, dialer: dialing, login: l}
 	if s.conn, err = db.Conn(connecting); err != nil {
 		err = connectError(connecting, l, err)
 		return nil, errors.Join(err, s.Close())
@@ -95,6 +100,7 @@ type dialer struct {
 	login context.Context //nolint:containedctx // the driver dials with another one
 
 	mu    sync.Mutex
+	conns []net.Conn
 	stops []func() bool
 }
 
@@ -107,7 +113,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 	stop := context.AfterFunc(d.login, func() { _ = conn.SetDeadline(time.Now()) })
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.stops = append(d.stops, stop)
+	d.conns, d.stops = append(d.conns, conn), append(d.stops, stop)
 	return conn, nil
 }
 
@@ -120,6 +126,31 @@ func (d *dialer) keep() bool {
 		inTime = stop() && inTime
 	}
 	return inTime
+}
+
+// sever makes whatever waits for the server end with an error.
+func (d *dialer) sever() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, conn := range d.conns {
+		_ = conn.SetDeadline(time.Now())
+	}
+}
+
+// severLate severs the connection when the context has ended and the function that it gives isn't called within CancelTime.
+func (d *dialer) severLate(ctx context.Context) (ended func()) {
+	over := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-over:
+		case <-time.After(CancelTime):
+			d.sever()
+		}
+	})
+	return sync.OnceFunc(func() {
+		stop()
+		close(over)
+	})
 }
 
 // settings are the SET statements that make a session read alike wherever the server's defaults point.
@@ -170,6 +201,7 @@ const (
 
 // Identify asks the server who it is and how it isolates readers of the statement.
 func (s *Session) Identify(ctx context.Context, st Statement) (Identity, error) {
+	defer s.dialer.severLate(ctx)()
 	id := Identity{Server: fmt.Sprintf("%s:%d", s.login.Host, s.login.Port)}
 	if err := s.conn.QueryRowContext(ctx, "SELECT DB_NAME(), @@VERSION").Scan(&id.Database, &id.Version); err != nil {
 		return Identity{}, queryError(ctx, "the server's version", err)
@@ -218,6 +250,7 @@ const MaxLength = int64(1<<31 - 2)
 type Rows struct {
 	ctx     context.Context //nolint:containedctx // why the statement was cancelled is known to this context only
 	rows    *sql.Rows
+	ended   func()
 	from    string
 	columns []Column
 	values  []any
@@ -228,6 +261,7 @@ type Rows struct {
 func (s *Session) Query(ctx context.Context, st Statement) (*Rows, error) {
 	var rows *sql.Rows
 	var err error
+	ended := s.dialer.severLate(ctx)
 	if st.RunTime.IsZero() {
 		rows, err = s.conn.QueryContext(ctx, st.Text)
 	} else {
@@ -237,9 +271,10 @@ func (s *Session) Query(ctx context.Context, st Statement) (*Rows, error) {
 			sql.Named("runTime", civil.DateTimeOf(st.RunTime.UTC())))
 	}
 	if err != nil {
+		ended()
 		return nil, queryError(ctx, st.From, err)
 	}
-	r := &Rows{ctx: ctx, rows: rows, from: st.From}
+	r := &Rows{ctx: ctx, rows: rows, ended: ended, from: st.From}
 	if err := r.describe(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -308,6 +343,7 @@ func (r *Rows) Next() ([]any, error) {
 
 // Close ends reading and cancels what the server still had to send.
 func (r *Rows) Close() error {
+	defer r.ended()
 	if err := r.rows.Close(); err != nil {
 		return queryError(r.ctx, r.from, err)
 	}

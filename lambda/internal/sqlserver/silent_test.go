@@ -1,6 +1,8 @@
 package sqlserver_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -30,7 +32,7 @@ func TestAServerThatFallsSilentAtTheLoginIsGivenUp(t *testing.T) {
 		{"in the TLS handshake", 100},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			silent, gaveUp := fallSilent(t, fmt.Sprintf("%s:%d", host, port), c.answered)
+			silent, _, gaveUp := fallSilent(t, fmt.Sprintf("%s:%d", host, port), c.answered, 20*time.Second)
 			_, err := reading.Open(t.Context(), reading.Login{
 				Host: "127.0.0.1", Port: silent, Database: "shop", Username: "owner", Password: "Owner-Passw0rd", CACertificate: string(server.CACertificatePEM()),
 			}, reading.Options{AppName: "test", ConnectTimeout: 500 * time.Millisecond, LockTimeout: time.Second})
@@ -46,16 +48,56 @@ func TestAServerThatFallsSilentAtTheLoginIsGivenUp(t *testing.T) {
 	}
 }
 
+// The driver waits twice for five seconds for a cancelled statement's confirmation. That is all the time that an export keeps for
+// taking back its uploads and for saying why it ended.
+func TestAServerThatFallsSilentIsNotAwaitedWhenTheStatementIsCancelled(t *testing.T) {
+	server, err := sqlserver.Start(sqlserver.Options{Databases: []string{"shop"}, Logins: []sqlserver.Login{{Name: "owner", Password: "Owner-Passw0rd"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	host, port := server.Addr()
+	silent, fell, gaveUp := fallSilent(t, fmt.Sprintf("%s:%d", host, port), 100_000, 8*time.Second)
+	s, err := reading.Open(t.Context(), reading.Login{
+		Host: "127.0.0.1", Port: silent, Database: "shop", Username: "owner", Password: "Owner-Passw0rd", CACertificate: string(server.CACertificatePEM()),
+	}, reading.Options{AppName: "test", ConnectTimeout: 5 * time.Second, LockTimeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	rows, err := s.Query(ctx, reading.Statement{From: "the test", Text: `WITH d AS (SELECT v FROM (VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9)) AS x(v))
+		SELECT a.v, REPLICATE('x', 200) AS x FROM d a CROSS JOIN d b CROSS JOIN d c CROSS JOIN d e`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-fell
+	cancel(errors.New("the time is up"))
+	for err == nil {
+		_, err = rows.Next()
+	}
+	_ = rows.Close()
+	select {
+	case <-gaveUp:
+		t.Fatalf("it was the server that ended the connection: %v", err)
+	default:
+	}
+	if !strings.Contains(err.Error(), "the time is up") {
+		t.Fatalf("got %v", err)
+	}
+}
+
 // fallSilent passes a connection on to a server, of whose bytes only so many come back; it stays open until the client ends it, or
-// for 20 seconds: then gaveUp is closed.
-func fallSilent(t *testing.T, to string, answered int64) (port int, gaveUp <-chan struct{}) {
+// its patience does. fell is closed when it falls silent, gaveUp when its patience ends.
+func fallSilent(t *testing.T, to string, answered int64, patience time.Duration) (port int, fell, gaveUp <-chan struct{}) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	ended := make(chan struct{})
+	silent, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		client, err := listener.Accept()
 		if err != nil {
@@ -67,11 +109,14 @@ func fallSilent(t *testing.T, to string, answered int64) (port int, gaveUp <-cha
 			return
 		}
 		defer server.Close()
-		go func() { _, _ = io.CopyN(client, server, answered) }()
-		_ = client.SetReadDeadline(time.Now().Add(20 * time.Second))
+		go func() {
+			defer close(silent)
+			_, _ = io.CopyN(client, server, answered)
+		}()
+		_ = client.SetReadDeadline(time.Now().Add(patience))
 		if _, err := io.Copy(server, client); err != nil {
 			close(ended)
 		}
 	}()
-	return listener.Addr().(*net.TCPAddr).Port, ended
+	return listener.Addr().(*net.TCPAddr).Port, silent, ended
 }
