@@ -113,7 +113,10 @@ func (f *flow) createOnce(then awsstepfunctions.IChainable, o once) awsstepfunct
 // putIntoService makes the loop that brings the endpoint to the config: look at it, then do what its state calls for, until
 // it serves the config or nothing can be done. It is the same loop before and after the endpoint was asked ($asked), so that
 // whoever else is changing the endpoint is waited for, not run over.
-func (f *flow) putIntoService(serving awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+//
+// A run whose model is older than the one in service ends as superseded: a schedule that is faster than its endpoint, or a
+// run that was started late, would otherwise put an older model over a newer one.
+func (f *flow) putIntoService(serving, superseded awsstepfunctions.IChainable) awsstepfunctions.IChainable {
 	name := map[string]any{"EndpointName": f.props.Name}
 	look := f.task("Look at endpoint", "aws-sdk:sagemaker:describeEndpoint", taskProps{
 		comment:   "Also the moment in which the config that was served before is written down.",
@@ -176,6 +179,7 @@ func (f *flow) putIntoService(serving awsstepfunctions.IChainable) awsstepfuncti
 	decide.
 		When(condition(`$endpoint.status = 'InService' and $endpoint.config = $job and $not($endpoint.pending)`), serving, when("It serves the config of this run.", nil)).
 		When(condition(`$endpoint.status = 'Absent' and $not($asked)`), create, nil).
+		When(condition(f.servesLaterRun()), superseded, when("A later run was faster.", nil)).
 		When(condition(`$endpoint.status = 'InService' and $not($endpoint.pending) and $not($asked)`), update, nil).
 		When(condition(`$endpoint.status = 'Failed' and $not($asked)`), remove, nil).
 		When(condition(fmt.Sprintf(`$looks < %d and ($endpoint.pending or $endpoint.status in ['Creating', 'Updating', 'SystemUpdating', 'RollingBack', 'Deleting', 'Throttled'])`, maxLooks)), wait, when("It is being changed, by this run or by somebody else.", nil)).
@@ -191,6 +195,12 @@ func (f *flow) putIntoService(serving awsstepfunctions.IChainable) awsstepfuncti
 			`'the endpoint was deleted while this run was putting its model into service'`))).
 		Otherwise(f.failed)
 	return look
+}
+
+// servesLaterRun holds when the endpoint serves a config of this pipeline whose run was scheduled after this one. Run ids
+// sort in the order of time. A config of another name is a person's, and is replaced.
+func (f *flow) servesLaterRun() string {
+	return fmt.Sprintf(`$endpoint.status = 'InService' and $not($endpoint.pending) and ($served := $match($endpoint.config, /^%s-([0-9]{8}t[0-9]{6}z)(-a[0-9]+)?$/); $exists($served) ? $served[0].groups[0] > $run : false)`, f.props.Name)
 }
 
 // smokeTest asks the endpoint for one prediction. In service and able to answer are different things.

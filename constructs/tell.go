@@ -3,6 +3,7 @@ package constructs
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/jsii-runtime-go"
@@ -33,22 +34,9 @@ func caughtIn(step string) variables {
 	}}
 }
 
-// tellSuccess makes the states that announce a model in service. A notice that can't be sent undoes nothing: it is in the
-// output instead.
+// tellSuccess makes the states that announce a model in service.
 func (f *flow) tellSuccess() awsstepfunctions.IChainable {
-	output := func(notice string) map[string]any {
-		return map[string]any{
-			"run": jsonata(`$run`), "pipeline": f.props.Pipeline, "rows": jsonata(`$rows`),
-			"trainingJob": jsonata(`$job`), "model": jsonata(`$job`), "artifact": jsonata(`$artifact`), "metrics": jsonata(`$metrics`),
-			"endpoint": f.props.Name, "endpointConfig": jsonata(`$job`), "previousEndpointConfig": jsonata(`$previousConfig`),
-			"smoke": jsonata(`$number($answer)`), "notice": jsonata(notice),
-		}
-	}
-	served := awsstepfunctions.Succeed_Jsonata(f.scope, jsii.String("Served"), nil)
-	tell := awsstepfunctions.NewCustomState(f.scope, jsii.String("Tell success"), &awsstepfunctions.CustomStateProps{StateJson: &map[string]any{
-		"Type":     "Task",
-		"Resource": fmt.Sprintf("arn:%s:states:::sns:publish", *f.stack.Partition()),
-		"Arguments": f.notice("succeeded", fmt.Sprintf(`'[%s] run ' & $run & ' is in service'`, f.props.Name), fmt.Sprintf(`(
+	return f.tellEnd("Tell success", "Served", f.notice("succeeded", fmt.Sprintf(`'[%s] run ' & $run & ' is in service'`, f.props.Name), fmt.Sprintf(`(
   $facts := $each($metrics, function($value, $name) { $name & ' ' & $string($value) });
   'Run ' & $run & ' of %s has trained a model and put it into service.\n'
   & '\nRows exported: ' & $string($rows)
@@ -57,17 +45,50 @@ func (f *flow) tellSuccess() awsstepfunctions.IChainable {
   & '\nEndpoint: %s serves ' & $job & '; before, ' & ($previousConfig = '' ? 'there was none' : 'it served ' & $previousConfig)
   & '\nSmoke test: it answered ' & $answer
   & '\nExecution: ' & $states.context.Execution.Id
-)`, f.props.Name, f.props.Name)),
-		"Output": output(`'sent'`),
+)`, f.props.Name, f.props.Name)), map[string]any{
+		"outcome": "succeeded", "endpointConfig": jsonata(`$job`), "previousEndpointConfig": jsonata(`$previousConfig`), "smoke": jsonata(`$number($answer)`),
+	})
+}
+
+// tellSuperseded makes the states that announce a model which is not put into service, because that of a later run serves.
+func (f *flow) tellSuperseded() awsstepfunctions.IChainable {
+	return f.tellEnd("Tell superseded", "Superseded", f.notice("superseded", fmt.Sprintf(`'[%s] run ' & $run & ' was superseded'`, f.props.Name), fmt.Sprintf(
+		`'Run ' & $run & ' of %s has trained a model, but that of a later run is in service already. The endpoint stays as it is.\n'
+  & '\nModel: ' & $job & ' (' & $artifact & ')'
+  & '\nEndpoint: %s serves ' & $endpoint.config
+  & '\nWhat to do: nothing. If this model is the one to serve: aws sagemaker update-endpoint --endpoint-name %s --endpoint-config-name ' & $job
+  & '\nExecution: ' & $states.context.Execution.Id`, f.props.Name, f.props.Name, f.props.Name)), map[string]any{
+		"outcome": "superseded", "endpointConfig": jsonata(`$endpoint.config`),
+	})
+}
+
+// tellEnd makes a state that sends a notice, and the end after it, with an output of ends' members and those that every end
+// has. A notice that can't be sent undoes nothing: it is in the output instead.
+func (f *flow) tellEnd(id, end string, notice, ends map[string]any) awsstepfunctions.IChainable {
+	output := func(notice string) map[string]any {
+		members := map[string]any{
+			"run": jsonata(`$run`), "pipeline": f.props.Pipeline, "rows": jsonata(`$rows`),
+			"trainingJob": jsonata(`$job`), "model": jsonata(`$job`), "artifact": jsonata(`$artifact`), "metrics": jsonata(`$metrics`),
+			"endpoint": f.props.Name, "notice": jsonata(notice),
+		}
+		maps.Copy(members, ends)
+		return members
+	}
+	last := awsstepfunctions.Succeed_Jsonata(f.scope, jsii.String(end), nil)
+	tell := awsstepfunctions.NewCustomState(f.scope, jsii.String(id), &awsstepfunctions.CustomStateProps{StateJson: &map[string]any{
+		"Type":      "Task",
+		"Resource":  fmt.Sprintf("arn:%s:states:::sns:publish", *f.stack.Partition()),
+		"Arguments": notice,
+		"Output":    output(`'sent'`),
 		// Written out: the CDK drops the output of a catch that it adds to a custom state.
 		"Catch": []any{map[string]any{
 			"ErrorEquals": []string{"States.ALL"},
 			"Output":      output(`'not sent: ' & $string($states.errorOutput.Error) & ($exists($states.errorOutput.Cause) ? ': ' & $states.errorOutput.Cause : '')`),
-			"Next":        *served.StateId(),
+			"Next":        *last.StateId(),
 		}},
 	}})
 	tell.AddRetry(f.retry(3, "States.TaskFailed"))
-	tell.Next(served)
+	tell.Next(last)
 	return tell
 }
 

@@ -61,8 +61,9 @@ type WorkflowProps struct {
 // the endpoint, asks it for a prediction, and tells people how it went. docs/workflow.md has its diagram and its tables.
 type Workflow struct {
 	Construct constructs.Construct
-	// StateMachine takes a manifest.ExecutionInput. Its output is {run, pipeline, rows, trainingJob, model, endpoint,
-	// endpointConfig, previousEndpointConfig, metrics, smoke, notice}.
+	// StateMachine takes a manifest.ExecutionInput. Its output is {run, pipeline, outcome, rows, trainingJob, model, artifact,
+	// metrics, endpoint, endpointConfig, notice}: the outcome is "succeeded" or "superseded", the config is what the endpoint
+	// serves. With "succeeded" come {previousEndpointConfig, smoke}.
 	StateMachine awsstepfunctions.StateMachine
 	// TrainingRole is what training jobs run as.
 	TrainingRole awsiam.Role
@@ -79,7 +80,7 @@ func NewWorkflow(scope constructs.Construct, id string, props *WorkflowProps) *W
 	this := constructs.NewConstruct(scope, &id)
 	f := newFlow(this, *props)
 	f.failed = f.tellFailure()
-	deployed := f.createModel(f.createEndpointConfig(f.putIntoService(f.smokeTest(f.tellSuccess()))))
+	deployed := f.createModel(f.createEndpointConfig(f.putIntoService(f.smokeTest(f.tellSuccess()), f.tellSuperseded())))
 	start := f.readInput(f.train(deployed))
 
 	logGroup := awslogs.NewLogGroup(this, jsii.String("Logs"), &awslogs.LogGroupProps{

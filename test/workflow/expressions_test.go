@@ -194,6 +194,7 @@ func TestTheEndpointGetsWhatItsStateCallsFor(t *testing.T) {
 	choice := decode(t, "plain").States["What does the endpoint need?"]
 	const (
 		wait, smoke, create, update, remove, gaveUp = "Wait for endpoint", "Smoke test", "Create endpoint", "Update endpoint", "Delete failed endpoint", "Explain"
+		superseded                                  = "Tell superseded"
 	)
 	type look struct {
 		status, config string
@@ -212,6 +213,14 @@ func TestTheEndpointGetsWhatItsStateCallsFor(t *testing.T) {
 		{look{status: "InService", config: "old"}, update, gaveUp, "Deploy.RolledBack"},
 		{look{status: "InService", config: "old", pending: true}, wait, wait, ""},
 		{look{status: "InService", config: "third"}, update, gaveUp, "Deploy.Replaced"},
+		{look{status: "InService", config: "ml-test-plain-20260101t020001z"}, superseded, superseded, ""},
+		{look{status: "InService", config: "ml-test-plain-20270101t000000z-a12"}, superseded, superseded, ""},
+		{look{status: "InService", config: "ml-test-plain-20270101t000000z", pending: true}, wait, wait, ""},
+		{look{status: "InService", config: "ml-test-plain-" + first + "-a2"}, update, gaveUp, "Deploy.Replaced"},
+		{look{status: "InService", config: "ml-test-plain-20251231t020000z"}, update, gaveUp, "Deploy.Replaced"},
+		{look{status: "InService", config: "ml-test-plainer-20270101t000000z"}, update, gaveUp, "Deploy.Replaced"},
+		{look{status: "InService", config: "ml-test-plain-20270101t000000z-by-hand"}, update, gaveUp, "Deploy.Replaced"},
+		{look{status: "InService"}, update, gaveUp, "Deploy.Replaced"},
 		{look{status: "Creating", config: "old"}, wait, wait, ""},
 		{look{status: "Creating", config: "new"}, wait, wait, ""},
 		{look{status: "Updating", config: "old", pending: true}, wait, wait, ""},
@@ -235,7 +244,7 @@ func TestTheEndpointGetsWhatItsStateCallsFor(t *testing.T) {
 		for _, asked := range []bool{false, true} {
 			for _, way := range choice.Choices {
 				expressions = append(expressions, evaluation{Expression: way.Condition, Variables: map[string]any{
-					"job": "new", "previousConfig": "old", "asked": asked, "looks": c.look.looks,
+					"run": first, "job": "new", "previousConfig": "old", "asked": asked, "looks": c.look.looks,
 					"endpoint": map[string]any{"status": c.look.status, "config": c.look.config, "pending": c.look.pending, "reason": ""},
 				}})
 			}

@@ -60,6 +60,7 @@ func synthesise() (err error) {
 		workflowStack(app, s.pipeline, s.props)
 	}
 	workflowStack(app, "plain", nil)
+	workflowStack(app, "late", nil)
 	workflowStack(app, "guarded", func(stack awscdk.Stack, p *constructs.WorkflowProps) {
 		p.EncryptionKey = awskms.Key_FromKeyArn(stack, jsii.String("Key"), jsii.String(keyARN))
 	})

@@ -16,8 +16,12 @@ import (
 	"sagemaker-datapipeline/test/local/emulator"
 )
 
-// first is the run of every situation.
-const first = "20260101t020000z"
+const (
+	// first is the run of every situation.
+	first = "20260101t020000z"
+	// second is a later run, where there are two.
+	second = "20260102t020000z"
+)
 
 // situation is what a run finds and what goes wrong, and what has to come of it.
 type situation struct {
@@ -305,10 +309,15 @@ func TestWhateverARunMeetsItEndsAsTheTableSays(t *testing.T) {
 	l := newLab(t)
 	ends := make([]end, len(situations))
 	var both [2]result
+	var late result
 	t.Run("executing", func(t *testing.T) {
 		t.Run("two runs at once", func(t *testing.T) {
 			t.Parallel()
 			l.playBoth(t, &both)
+		})
+		t.Run("a later run before an earlier one", func(t *testing.T) {
+			t.Parallel()
+			late = l.playLate(t)
 		})
 		for i, s := range situations {
 			t.Run(s.pipeline, func(t *testing.T) {
@@ -321,20 +330,36 @@ func TestWhateverARunMeetsItEndsAsTheTableSays(t *testing.T) {
 	for i, s := range situations {
 		t.Run(s.name, func(t *testing.T) { check(t, s, ends[i], notices[ends[i].arn]) })
 	}
-	t.Run("of two runs at once the endpoint serves one, and neither takes the other for a roll-back", func(t *testing.T) {
+	t.Run("of two runs at once the later one serves in the end, and the other is superseded or was served before it", func(t *testing.T) {
 		for _, r := range both {
-			if r.error != "" && r.error != "Deploy.Replaced" {
+			if r.error != "" {
 				t.Errorf("an execution ended with %s: %s", r.error, r.cause)
 			}
 			if len(notices[r.arn]) != 1 {
 				t.Errorf("there are %d notices of %s", len(notices[r.arn]), r.arn)
 			}
 		}
-		if both[0].error != "" && both[1].error != "" {
-			t.Error("neither run put its model into service")
-		}
-		if status, config := l.endpoint(t, prefix("plain")); status != "InService" || !strings.HasPrefix(config, prefix("plain")+"-2026010") {
+		if status, config := l.endpoint(t, prefix("plain")); status != "InService" || config != prefix("plain")+"-"+second {
 			t.Errorf("the endpoint is %s on %s", status, config)
+		}
+	})
+	t.Run("a run that is started after a later one leaves that one in service", func(t *testing.T) {
+		var output struct{ Outcome, EndpointConfig string }
+		if late.error == "" {
+			ok(t, json.Unmarshal([]byte(late.output), &output))
+		}
+		if output.Outcome != "superseded" || output.EndpointConfig != prefix("late")+"-"+second {
+			t.Fatalf("it ended with %s %s %s", late.error, late.cause, late.output)
+		}
+		if got := l.asked(t, prefix("late")); got != "CreateEndpoint" {
+			t.Errorf("the endpoint was changed by %q", got)
+		}
+		if status, config := l.endpoint(t, prefix("late")); status != "InService" || config != prefix("late")+"-"+second {
+			t.Errorf("the endpoint is %s on %s", status, config)
+		}
+		told := notices[late.arn]
+		if len(told) != 1 || told[0].attributes["outcome"] != "superseded" || !strings.Contains(told[0].message, "--endpoint-config-name "+prefix("late")+"-"+first) {
+			t.Errorf("the notices are %v", told)
 		}
 	})
 }
@@ -399,7 +424,7 @@ func (l *lab) play(t *testing.T, s situation) end {
 // playBoth executes two runs of one pipeline at the same time.
 func (l *lab) playBoth(t *testing.T, both *[2]result) {
 	machine := l.deploy(t, "plain")
-	for i, id := range []string{first, "20260102t020000z"} {
+	for i, id := range []string{first, second} {
 		input := l.export(t, "plain")
 		input["run"] = id // on the same data: what differs is the names
 		t.Run(id, func(t *testing.T) {
@@ -407,6 +432,18 @@ func (l *lab) playBoth(t *testing.T, both *[2]result) {
 			both[i] = l.execute(t, machine, id, input, nil)
 		})
 	}
+}
+
+// playLate executes a run, and then one that was scheduled before it.
+func (l *lab) playLate(t *testing.T) result {
+	machine := l.deploy(t, "late")
+	input := l.export(t, "late")
+	input["run"] = second
+	if r := l.execute(t, machine, second, input, nil); r.error != "" {
+		t.Fatalf("the later run failed: %s: %s", r.error, r.cause)
+	}
+	input["run"] = first
+	return l.execute(t, machine, first, input, nil)
 }
 
 func check(t *testing.T, s situation, e end, notices []notice) {
