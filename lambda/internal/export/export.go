@@ -57,9 +57,9 @@ type Sizes struct {
 }
 
 const (
-	// DefaultBatchRows and DefaultBatchBytes keep a batch in the processor's cache, and its columns long enough for the
-	// encoder's loops.
-	DefaultBatchRows  = 8192
+	// DefaultBatchRows makes columns long enough for the encoder's loops.
+	DefaultBatchRows = 8192
+	// DefaultBatchBytes keeps a batch of wide rows in the processor's cache.
 	DefaultBatchBytes = 4 << 20
 	// Margin is how long before the function's deadline the export stops: enough to cancel the statement, to take back the
 	// uploads and to say so.

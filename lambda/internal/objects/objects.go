@@ -173,8 +173,7 @@ func (b *Bucket) explain(doing, key string, err error) error {
 
 // code is S3's error code, or "".
 func code(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()
 	}
 	return ""

@@ -28,8 +28,7 @@ type Secret struct {
 func (s Secret) Text(ctx context.Context) ([]byte, error) {
 	out, err := s.API.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(s.ID)})
 	if err != nil {
-		var api smithy.APIError
-		if errors.As(err, &api) {
+		if api, ok := errors.AsType[smithy.APIError](err); ok {
 			switch api.ErrorCode() {
 			case "ResourceNotFoundException":
 				return nil, fmt.Errorf("the database secret %s does not exist or has no value: create it, or correct the name in the configuration: %w", s.ID, err)

@@ -110,7 +110,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(d.login, func() { _ = conn.SetDeadline(time.Now()) })
+	stop := context.AfterFunc(d.login, func() { _ = conn.SetDeadline(time.Now()) }) //nolint:contextcheck // the dial's ends before the login
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.conns, d.stops = append(d.conns, conn), append(d.stops, stop)

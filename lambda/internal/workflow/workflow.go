@@ -34,12 +34,10 @@ func (m StateMachine) Start(ctx context.Context, name string, input []byte) (str
 	if err == nil {
 		return aws.ToString(out.ExecutionArn), nil
 	}
-	var exists *types.ExecutionAlreadyExists
-	if errors.As(err, &exists) {
+	if _, exists := errors.AsType[*types.ExecutionAlreadyExists](err); exists {
 		return m.executionARN(name), nil
 	}
-	var gone *types.StateMachineDoesNotExist
-	if errors.As(err, &gone) {
+	if _, gone := errors.AsType[*types.StateMachineDoesNotExist](err); gone {
 		return "", fmt.Errorf("the state machine %s does not exist: deploy the pipeline again: %w", m.ARN, err)
 	}
 	return "", fmt.Errorf("starting execution %s of %s: %w", name, m.ARN, err)
