@@ -60,7 +60,7 @@ func (c *console) line(lane, format string, args ...any) {
 		color = bold
 	}
 	elapsed := fmt.Sprintf("%6.1fs", time.Since(c.start).Seconds())
-	fmt.Fprintf(c.out, "%s  %s %s\n", c.paint(dim, elapsed), c.paint(color, pad(lane, 10)), text)
+	c.print(c.paint(dim, elapsed) + "  " + c.paint(color, pad(lane, 10)) + " " + text + "\n")
 	c.draw()
 }
 
@@ -69,7 +69,7 @@ func (c *console) text(s string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.erase()
-	fmt.Fprintln(c.out, s)
+	c.print(s + "\n")
 	c.draw()
 }
 
@@ -100,7 +100,7 @@ func (c *console) watch(stop <-chan struct{}) {
 
 func (c *console) erase() {
 	if c.drawn {
-		fmt.Fprint(c.out, "\r\x1b[K")
+		c.print("\r\x1b[K")
 		c.drawn = false
 	}
 }
@@ -118,9 +118,12 @@ func (c *console) draw() {
 		text = string([]rune(text)[:69]) + "…"
 	}
 	frames := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
-	fmt.Fprint(c.out, c.paint(dim, fmt.Sprintf("%6.1fs  %c %s", time.Since(c.start).Seconds(), frames[c.frame%len(frames)], text)))
+	c.print(c.paint(dim, fmt.Sprintf("%6.1fs  %c %s", time.Since(c.start).Seconds(), frames[c.frame%len(frames)], text)))
 	c.drawn = true
 }
+
+// print writes to the console. One that can't be written to is no reason to break off a run, and nobody is there to be told.
+func (c *console) print(s string) { _, _ = io.WriteString(c.out, s) }
 
 // pad fills s with spaces up to n characters.
 func pad(s string, n int) string {
@@ -137,17 +140,16 @@ func table(header []string, rows [][]string, right map[int]bool) string {
 	}
 	var b strings.Builder
 	write := func(row []string) {
-		line := ""
+		cells := make([]string, len(row))
 		for i, cell := range row {
 			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
 			if right[i] {
-				cell = space + cell
+				cells[i] = space + cell
 			} else {
-				cell += space
+				cells[i] = cell + space
 			}
-			line += cell + "  "
 		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		b.WriteString(strings.TrimRight(strings.Join(cells, "  "), " ") + "\n")
 	}
 	write(header)
 	rules := make([]string, len(widths))

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -57,7 +58,7 @@ func cdk(ctx context.Context, o options, dir, endpoint string, show func(line st
 		lines := bufio.NewScanner(r)
 		for lines.Scan() {
 			line := ansi.ReplaceAllString(lines.Text(), "")
-			fmt.Fprintln(log, line)
+			_, _ = fmt.Fprintln(log, line) // a log that can't be written must not stop the CLI
 			said = append(said, line)
 			if show != nil {
 				show(line)
@@ -85,8 +86,8 @@ func cdkCause(said []string, err error) string {
 			return line
 		}
 	}
-	for i := len(said) - 1; i >= 0; i-- {
-		if line := strings.TrimSpace(said[i]); line != "" {
+	for _, line := range slices.Backward(said) {
+		if line = strings.TrimSpace(line); line != "" {
 			return line
 		}
 	}

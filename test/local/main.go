@@ -41,13 +41,12 @@ func (i interrupted) Error() string { return fmt.Sprintf("stopped by %v", i.sign
 
 // options are what the flags say.
 type options struct {
-	dir      stateDir
-	port     int
-	sqlPort  int
-	keep     bool
-	report   string
-	json     string
-	pipeline string
+	dir     stateDir
+	port    int
+	sqlPort int
+	keep    bool
+	report  string
+	json    string
 }
 
 func execute(ctx context.Context, args []string) int {

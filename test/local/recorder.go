@@ -111,7 +111,6 @@ func (r *recorder) tick(p report.Pipeline, index int, t report.Tick) {
 	defer r.mu.Unlock()
 	i := slices.IndexFunc(r.result.Pipelines, func(q report.Pipeline) bool { return q.Name == p.Name })
 	if i < 0 {
-		i = len(r.result.Pipelines)
 		r.result.Pipelines = append(r.result.Pipelines, p)
 		slices.SortFunc(r.result.Pipelines, func(a, b report.Pipeline) int {
 			return slices.Index(pipelineNames(), a.Name) - slices.Index(pipelineNames(), b.Name)

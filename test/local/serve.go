@@ -52,13 +52,13 @@ func serve(ctx context.Context, o options) error {
 
 	r := ready{PID: os.Getpid()}
 	if os.Getenv(serverURLVariable) == "" {
-		server, err := startSQLServer(o, &r)
+		server, err := startSQLServer(ctx, o, &r)
 		if err != nil {
 			return err
 		}
 		defer server.Close()
 	}
-	if err := freePort(o.port, "PORT", "the local AWS"); err != nil {
+	if err := freePort(ctx, o.port, "PORT", "the local AWS"); err != nil {
 		return err
 	}
 	// The account begins empty: what an earlier run left would be in the way of this one's names.
@@ -79,8 +79,8 @@ func serve(ctx context.Context, o options) error {
 	return nil
 }
 
-func startSQLServer(o options, r *ready) (*sqlserver.Server, error) {
-	if err := freePort(o.sqlPort, "SQL_PORT", "the local SQL Server"); err != nil {
+func startSQLServer(ctx context.Context, o options, r *ready) (*sqlserver.Server, error) {
+	if err := freePort(ctx, o.sqlPort, "SQL_PORT", "the local SQL Server"); err != nil {
 		return nil, err
 	}
 	dir := o.dir.file("sqlserver")
@@ -92,7 +92,7 @@ func startSQLServer(o options, r *ready) (*sqlserver.Server, error) {
 		return nil, fmt.Errorf("creating the log: %w", err)
 	}
 	r.Owner, r.Export = login{ownerLogin, rand.Text()}, login{exportLogin, rand.Text()}
-	server, err := sqlserver.Start(sqlserver.Options{
+	server, err := sqlserver.Start(sqlserver.Options{ //nolint:contextcheck // it runs until Close
 		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(o.sqlPort)), Dir: dir, Databases: []string{databaseName},
 		Logins: []sqlserver.Login{
 			{Name: r.Owner.Name, Password: r.Owner.Password},
@@ -109,8 +109,8 @@ func startSQLServer(o options, r *ready) (*sqlserver.Server, error) {
 }
 
 // freePort says in one line that a port is taken, and how to take another.
-func freePort(port int, variable, what string) error {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+func freePort(ctx context.Context, port int, variable, what string) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err == nil {
 		return l.Close()
 	}

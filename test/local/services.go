@@ -60,7 +60,8 @@ func startServices(ctx context.Context, o options) (*services, error) {
 	}
 	defer log.Close()
 	s := &services{
-		process: exec.Command(self, "serve", "-dir", string(o.dir), "-port", strconv.Itoa(o.port), "-sql-port", strconv.Itoa(o.sqlPort)),
+		// Not ended by the context: stop and keep decide what becomes of it.
+		process: exec.CommandContext(context.WithoutCancel(ctx), self, "serve", "-dir", string(o.dir), "-port", strconv.Itoa(o.port), "-sql-port", strconv.Itoa(o.sqlPort)),
 		exited:  make(chan struct{}),
 	}
 	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -88,7 +88,7 @@ func (d stateDir) lock(name string) (release func(), err error) {
 		}
 		return nil, fmt.Errorf("locking %s: %w", d.file(name), err)
 	}
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
 	}
 	if err != nil {

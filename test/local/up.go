@@ -37,7 +37,7 @@ func up(ctx context.Context, o options) (err error) {
 	close(stopWatching)
 	<-watched
 
-	l.stopInbox()
+	l.stopInbox(ctx)
 	keep := o.keep && err == nil
 	if l.services != nil {
 		if keep {
@@ -193,13 +193,13 @@ func (l *localRun) deploy(ctx context.Context, c *config.Config) (string, error)
 	return fmt.Sprintf("cdk deploy '%s': %d stacks", stage, len(stacks)), nil
 }
 
-// stopInbox stops reading notices, after a last look for those of the last run.
-func (l *localRun) stopInbox() {
+// stopInbox stops reading notices, after a last look for those of the last run, also of one that was interrupted.
+func (l *localRun) stopInbox(ctx context.Context) {
 	if l.stopReading == nil {
 		return
 	}
 	l.stopReading()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	l.inbox.receive(ctx, 0)
 }
