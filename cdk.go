@@ -73,7 +73,7 @@ func closeRuntime() {
 		defer close(passedOn)
 		for lines := bufio.NewReader(r); ; {
 			line, err := lines.ReadBytes('\n')
-			stderr.Write(bytes.ReplaceAll(line, complaint, nil))
+			_, _ = stderr.Write(bytes.ReplaceAll(line, complaint, nil))
 			if err != nil {
 				return
 			}

@@ -2,6 +2,7 @@ package constructs
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
@@ -153,12 +154,10 @@ func rolePatterns(stack awscdk.Stack, names []string) []*string {
 	return arns
 }
 
-func merge(maps ...map[string]any) map[string]any {
+func merge(parts ...map[string]any) map[string]any {
 	merged := map[string]any{}
-	for _, m := range maps {
-		for k, v := range m {
-			merged[k] = v
-		}
+	for _, part := range parts {
+		maps.Copy(merged, part)
 	}
 	return merged
 }

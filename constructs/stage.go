@@ -1,3 +1,5 @@
+// Package constructs makes of a configuration what AWS deploys: for each environment a Stage with one stateful stack, the
+// Foundation, and a stack with a RetrainingPipeline for each model. The parts of a pipeline stand alone as well.
 package constructs
 
 import (
