@@ -92,7 +92,7 @@ func startSQLServer(ctx context.Context, o options, r *ready) (*sqlserver.Server
 		return nil, fmt.Errorf("creating the log: %w", err)
 	}
 	r.Owner, r.Export = login{ownerLogin, rand.Text()}, login{exportLogin, rand.Text()}
-	server, err := sqlserver.Start(sqlserver.Options{ //nolint:contextcheck // it runs until Close
+	server, err := sqlserver.Start(sqlserver.Options{
 		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(o.sqlPort)), Dir: dir, Databases: []string{databaseName},
 		Logins: []sqlserver.Login{
 			{Name: r.Owner.Name, Password: r.Owner.Password},

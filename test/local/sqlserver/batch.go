@@ -103,7 +103,7 @@ func syntaxError(err error, text string) *sqlError {
 
 var reserved = func() map[string]bool {
 	m := map[string]bool{}
-	for _, w := range strings.Fields("SELECT FROM WHERE GROUP BY HAVING ORDER UNION ALL EXCEPT INTERSECT INSERT INTO VALUES UPDATE SET DELETE CREATE " +
+	for w := range strings.FieldsSeq("SELECT FROM WHERE GROUP BY HAVING ORDER UNION ALL EXCEPT INTERSECT INSERT INTO VALUES UPDATE SET DELETE CREATE " +
 		"TABLE DROP INDEX AND OR NOT IN IS NULL LIKE BETWEEN EXISTS CASE WHEN THEN ELSE END AS ON JOIN INNER LEFT RIGHT FULL OUTER CROSS " +
 		"TOP DISTINCT WITH DECLARE EXEC EXECUTE BEGIN COMMIT ROLLBACK TRAN TRANSACTION TRUNCATE IF WHILE RETURN PRINT USE OVER PRIMARY KEY") {
 		m[w] = true
@@ -506,7 +506,7 @@ func (s *session) setVariable(ctx context.Context, name string, e ast.ScalarExpr
 }
 
 func (s *session) setOption(st *ast.PredicateSetStatement) error {
-	for _, o := range strings.Split(st.Options, ",") {
+	for o := range strings.SplitSeq(st.Options, ",") {
 		switch strings.TrimSpace(o) {
 		case "NoCount":
 			s.noCount = st.IsOn

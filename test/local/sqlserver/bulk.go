@@ -332,7 +332,7 @@ func readBulkMetadata(m *message, t *table, b *bulkLoad) ([]bulkColumn, error) {
 		m.u16() // flags
 		c := bulkColumn{wireColumn: readTypeInfo(m)}
 		if c.lob {
-			m.usVarchar() // the table's name
+			m.skipUSVarchar() // the table's name
 		}
 		c.name = m.bVarchar()
 		if m.err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"sort"
 	"strings"
@@ -143,9 +144,7 @@ func (t *table) clone() *table {
 
 func (c *catalog) clone() *catalog {
 	n := &catalog{tables: make(map[string]*table, len(c.tables)), nextID: c.nextID}
-	for k, t := range c.tables {
-		n.tables[k] = t
-	}
+	maps.Copy(n.tables, c.tables)
 	return n
 }
 

@@ -341,12 +341,10 @@ func parseMoment(s string) (moment, bool) {
 		if rest == "" {
 			return m, true
 		}
-		switch {
-		case rest[0] == 'T', rest[0] == ' ':
-			rest = strings.TrimLeft(rest[1:], " ")
-		default:
+		if rest[0] != 'T' && rest[0] != ' ' {
 			return m, false
 		}
+		rest = strings.TrimLeft(rest[1:], " ")
 	}
 	if rest == "" {
 		return m, m.hasDate
@@ -358,7 +356,7 @@ func parseMoment(s string) (moment, bool) {
 	}
 	var h, mi, sec int
 	h, rest, _ = digits(rest, k)
-	ok := false
+	var ok bool
 	if strings.HasPrefix(rest, ":") {
 		if mi, rest, ok = digits(rest[1:], 2); !ok {
 			return m, false

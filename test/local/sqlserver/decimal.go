@@ -62,20 +62,6 @@ func decimalFromStore(v any) *big.Int {
 	return new(big.Int)
 }
 
-// wideSmall gives the int64 in 16 stored bytes, where it fits.
-func wideSmall(b []byte) (int64, bool) {
-	if len(b) != 16 {
-		return 0, false
-	}
-	hi := be64(b) ^ 1<<63
-	lo := be64(b[8:])
-	v := int64(lo)
-	if (v >= 0 && hi == 0) || (v < 0 && hi == ^uint64(0)) {
-		return v, true
-	}
-	return 0, false
-}
-
 // wideFromInt is the stored 16 bytes of an int64.
 func wideFromInt(v int64) [16]byte {
 	hi := uint64(1) << 63

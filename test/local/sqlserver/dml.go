@@ -267,7 +267,7 @@ func (s *session) updateStatement(ctx context.Context, st *ast.UpdateStatement, 
 		if err := p.commonTables(st.WithCtesAndXmlNamespaces); err != nil {
 			return "", nil, err
 		}
-		t, sc, from, err := p.changed(spec.Target, spec.FromClause)
+		t, sc, err := p.changed(spec.Target, spec.FromClause)
 		if err != nil {
 			return "", nil, err
 		}
@@ -320,36 +320,36 @@ func (s *session) updateStatement(ctx context.Context, st *ast.UpdateStatement, 
 		if err != nil {
 			return "", nil, err
 		}
-		return p.withClause() + "UPDATE " + t.physical() + " AS t1 SET " + strings.Join(sets, ", ") + from + where, t, nil
+		return p.withClause() + "UPDATE " + t.physical() + " AS t1 SET " + strings.Join(sets, ", ") + where, t, nil
 	})
 }
 
 // changed plans the target of UPDATE and DELETE. With a FROM clause the target is one of its tables.
-func (p *planner) changed(target ast.TableReference, from *ast.FromClause) (*table, *scope, string, error) {
+func (p *planner) changed(target ast.TableReference, from *ast.FromClause) (*table, *scope, error) {
 	n, ok := target.(*ast.NamedTableReference)
 	if !ok {
-		return nil, nil, "", notSupported("changing anything but a table")
+		return nil, nil, notSupported("changing anything but a table")
 	}
 	if from != nil {
 		if len(from.TableReferences) != 1 {
-			return nil, nil, "", notSupported("joins in UPDATE and DELETE")
+			return nil, nil, notSupported("joins in UPDATE and DELETE")
 		}
 		only, ok := from.TableReferences[0].(*ast.NamedTableReference)
 		if !ok {
-			return nil, nil, "", notSupported("joins in UPDATE and DELETE")
+			return nil, nil, notSupported("joins in UPDATE and DELETE")
 		}
 		alias := only.SchemaObject.BaseIdentifier.Value
 		if only.Alias != nil {
 			alias = only.Alias.Value
 		}
 		if !strings.EqualFold(alias, n.SchemaObject.BaseIdentifier.Value) && !strings.EqualFold(only.SchemaObject.BaseIdentifier.Value, n.SchemaObject.BaseIdentifier.Value) {
-			return nil, nil, "", notSupported("joins in UPDATE and DELETE")
+			return nil, nil, notSupported("joins in UPDATE and DELETE")
 		}
 		n = only
 	}
 	t, err := p.table(n.SchemaObject)
 	if err != nil {
-		return nil, nil, "", err
+		return nil, nil, err
 	}
 	p.sources = 1
 	src := &source{alias: n.SchemaObject.BaseIdentifier.Value, schema: t.Schema}
@@ -359,7 +359,7 @@ func (p *planner) changed(target ast.TableReference, from *ast.FromClause) (*tab
 	for _, c := range t.Columns {
 		src.cols = append(src.cols, sourceColumn{column: column{name: c.Name, typ: c.typ, nullable: c.Nullable}, sql: "t1." + quoteName(c.Name)})
 	}
-	return t, &scope{sources: []*source{src}, noWindow: true}, "", nil
+	return t, &scope{sources: []*source{src}, noWindow: true}, nil
 }
 
 func (p *planner) where(w *ast.WhereClause, sc *scope) (string, error) {
@@ -382,7 +382,7 @@ func (s *session) deleteStatement(ctx context.Context, st *ast.DeleteStatement, 
 		if err := p.commonTables(st.WithCtesAndXmlNamespaces); err != nil {
 			return "", nil, err
 		}
-		t, sc, _, err := p.changed(spec.Target, spec.FromClause)
+		t, sc, err := p.changed(spec.Target, spec.FromClause)
 		if err != nil {
 			return "", nil, err
 		}
@@ -463,7 +463,7 @@ func (s *session) constraintError(err error, t *table, verb string) error {
 		return nullIntoColumn(strings.TrimPrefix(what, prefix), full, verb)
 	case sqlite.CodePrimaryKey, sqlite.CodeUnique, sqlite.CodeRowID:
 		var cols []string
-		for _, c := range strings.Split(what, ", ") {
+		for c := range strings.SplitSeq(what, ", ") {
 			cols = append(cols, strings.TrimPrefix(c, prefix))
 		}
 		for _, x := range t.Indexes {

@@ -89,12 +89,10 @@ func decodeError(text string) (*sqlError, bool) {
 
 // asSQLError makes what any layer reports into the message that a client gets.
 func asSQLError(err error) *sqlError {
-	var e *sqlError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlError](err); ok {
 		return e
 	}
-	var s *sqlite.Error
-	if errors.As(err, &s) {
+	if s, ok := errors.AsType[*sqlite.Error](err); ok {
 		if e, ok := decodeError(s.Message); ok {
 			return e
 		}

@@ -14,11 +14,21 @@ import (
 )
 
 func numberOf(err error) int32 {
-	var e mssql.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[mssql.Error](err); ok {
 		return e.Number
 	}
 	return 0
+}
+
+// endOf reads a result to its end and gives the error that it ended with.
+func endOf(rows *sql.Rows, err error) error {
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+	}
+	return rows.Err()
 }
 
 func TestErrorsHaveSQLServersNumbers(t *testing.T) {
@@ -77,13 +87,7 @@ func TestErrorsHaveSQLServersNumbers(t *testing.T) {
 		{"THROW", "THROW 51000, 'mine', 1", 51000},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			rows, err := db.Query(test.query)
-			if err == nil {
-				for rows.Next() {
-				}
-				err = rows.Err()
-				rows.Close()
-			}
+			err := endOf(db.Query(test.query))
 			if got := numberOf(err); got != test.want {
 				t.Errorf("%s\ngot %d (%v), want %d", test.query, got, err, test.want)
 			}
@@ -173,13 +177,7 @@ func TestCancellingAStatementLeavesTheConnectionUsable(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			time.AfterFunc(200*time.Millisecond, cancel)
-			rows, err := conn.QueryContext(ctx, test.query)
-			if err == nil {
-				for rows.Next() {
-				}
-				err = rows.Err()
-				rows.Close()
-			}
+			err := endOf(conn.QueryContext(ctx, test.query))
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v, want a cancelled statement", err)
 			}
@@ -233,14 +231,7 @@ func TestFaultsStrikeInOrder(t *testing.T) {
 	if _, err := db.Exec("SELECT * FROM dbo.T"); numberOf(err) != 1205 {
 		t.Errorf("the first statement: %v, want 1205", err)
 	}
-	rows, err := db.Query("SELECT * FROM dbo.T")
-	if err == nil {
-		for rows.Next() {
-		}
-		err = rows.Err()
-		rows.Close()
-	}
-	if err == nil || numberOf(err) != 0 {
+	if err := endOf(db.Query("SELECT * FROM dbo.T")); err == nil || numberOf(err) != 0 {
 		t.Errorf("the second statement: %v, want a lost connection", err)
 	}
 	var n int

@@ -18,7 +18,7 @@ func whole(kind byte, data []byte) *message {
 func FuzzPrelogin(f *testing.F) {
 	f.Add(preloginReply(encryptOn))
 	f.Add([]byte{0, 0, 6, 0, 1, 0xFF})
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(_ *testing.T, b []byte) {
 		o, err := parsePrelogin(b)
 		if err == nil {
 			negotiate(o[preloginEncryption])
@@ -39,7 +39,7 @@ func FuzzValues(f *testing.F) {
 	for _, id := range []byte{wireIntN, wireDecimalN, wireDateTimeOffset, wireNVarchar, wireBigVarBinary, wireText, wireXML, wireGUID} {
 		f.Add([]byte{id, 4, 5, 2, 1, 0, 0, 0, 0, 4, 1, 2, 3, 4})
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(_ *testing.T, b []byte) {
 		m := whole(packetRPC, b)
 		w := readTypeInfo(m)
 		if m.err == nil {
@@ -53,7 +53,7 @@ func FuzzValues(f *testing.F) {
 
 func FuzzCalls(f *testing.F) {
 	f.Add([]byte{0xFF, 0xFF, 10, 0, 0, 0, 0, 0, wireNVarchar, 4, 0, 9, 4, 0xD0, 0, 0x34, 4, 0, 'a', 0, 'b', 0})
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(_ *testing.T, b []byte) {
 		m := whole(packetRPC, b)
 		for m.err == nil && m.more() {
 			readCall(m)
@@ -64,7 +64,7 @@ func FuzzCalls(f *testing.F) {
 func FuzzBulkMetadata(f *testing.F) {
 	tab := &table{Name: "T", Columns: []*tableColumn{{Name: "A", typ: intType}}}
 	f.Add([]byte{tokenColMetadata, 1, 0, 0, 0, 0, 0, 0, 0, wireIntN, 4, 1, 'A', 0, tokenRow, 4, 1, 0, 0, 0})
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(_ *testing.T, b []byte) {
 		m := whole(packetBulkLoad, b)
 		cols, err := readBulkMetadata(m, tab, &bulkLoad{columns: []string{"A"}})
 		if err == nil {
@@ -77,7 +77,7 @@ func FuzzBulkMetadata(f *testing.F) {
 
 func FuzzInsertBulk(f *testing.F) {
 	f.Add("INSERT BULK [dbo].[T] ([A] int, [B] decimal(5, 2)) WITH (KEEP_NULLS)")
-	f.Fuzz(func(t *testing.T, text string) { _, _, _ = parseInsertBulk(text) })
+	f.Fuzz(func(_ *testing.T, text string) { _, _, _ = parseInsertBulk(text) })
 }
 
 // FuzzStatements plans whatever the parser makes of a text.

@@ -166,9 +166,11 @@ func (m *message) u64() uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-// bVarchar and usVarchar read texts with a length of one and two bytes, in characters.
-func (m *message) bVarchar() string  { return fromUTF16(m.bytes(2 * int(m.u8()))) }
-func (m *message) usVarchar() string { return fromUTF16(m.bytes(2 * int(m.u16()))) }
+// bVarchar reads a text with a length of one byte, in characters.
+func (m *message) bVarchar() string { return fromUTF16(m.bytes(2 * int(m.u8()))) }
+
+// skipUSVarchar reads over a text with a length of two bytes, in characters.
+func (m *message) skipUSVarchar() { m.bytes(2 * int(m.u16())) }
 
 // rest reads all that is left.
 func (m *message) rest() []byte {

@@ -303,19 +303,16 @@ func (p *planner) arithmetic(name string, a, b expr) (expr, error) {
 		if b, err = p.cast(b, sqlType{id: tFloat}, noStyle); err != nil {
 			return expr{}, err
 		}
-		sql := ""
-		switch {
-		case op.code == 3:
+		sql := fmt.Sprintf("ms_finite(%s %s %s)", a.sql, op.symbol, b.sql)
+		if op.code == 3 {
 			sql = fmt.Sprintf("ms_divide(%s, %s)", a.sql, b.sql)
-		default:
-			sql = fmt.Sprintf("ms_finite(%s %s %s)", a.sql, op.symbol, b.sql)
 		}
 		if t.id == tReal {
 			sql = "ms_real(" + sql + ")"
 		}
 		return expr{sql: sql, typ: t, nullable: true}, nil
 	case a.typ.id == tDecimal || b.typ.id == tDecimal:
-		return p.decimalArithmetic(op.code, op.symbol, exactConstant(a), exactConstant(b), nullable)
+		return p.decimalArithmetic(op.code, op.symbol, exactConstant(a), exactConstant(b))
 	case a.typ.isMoney() || b.typ.isMoney():
 		t := sqlType{id: tMoney}
 		if a.typ.id != tMoney && b.typ.id != tMoney {
@@ -389,7 +386,7 @@ func (p *planner) bitwise(op int, symbol string, a, b expr) (expr, error) {
 	return expr{sql: sql, typ: t, nullable: true}, nil
 }
 
-func (p *planner) decimalArithmetic(op int, symbol string, a, b expr, nullable bool) (expr, error) {
+func (p *planner) decimalArithmetic(op int, symbol string, a, b expr) (expr, error) {
 	at, bt := a.typ.asDecimal(), b.typ.asDecimal()
 	var t sqlType
 	switch op {

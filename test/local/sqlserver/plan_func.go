@@ -2,6 +2,7 @@ package sqlserver
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 
@@ -547,7 +548,7 @@ func init() {
 		"newid": {0, 0, func(*planner, []expr) (expr, error) {
 			return expr{sql: "ms_newid()", typ: sqlType{id: tGUID}}, nil
 		}},
-		"rand": {0, 1, func(p *planner, a []expr) (expr, error) {
+		"rand": {0, 1, func(_ *planner, a []expr) (expr, error) {
 			if len(a) == 1 {
 				if seed, ok := a[0].value.(int64); ok {
 					return constantExpr(rand.New(rand.NewPCG(uint64(seed), 0)).Float64(), floatType), nil
@@ -569,7 +570,7 @@ func init() {
 			x, err := p.text(a[0])
 			return expr{sql: "ms_len(" + x.sql + ")", typ: t, nullable: a[0].nullable, lo: 0, hi: 8000, bounded: t.id == tInt}, err
 		}},
-		"datalength": {1, 1, func(p *planner, a []expr) (expr, error) {
+		"datalength": {1, 1, func(_ *planner, a []expr) (expr, error) {
 			t := intType
 			if a[0].typ.isMax() {
 				t = bigintType
@@ -597,20 +598,20 @@ func init() {
 		}},
 		"left": leftRight("ms_left"), "right": leftRight("ms_right"),
 		"replace": {3, 3, func(p *planner, a []expr) (expr, error) {
-			unicode, max := false, false
+			unicode, unlimited := false, false
 			for i := range a {
 				var err error
 				if a[i], err = p.text(a[i]); err != nil {
 					return expr{}, err
 				}
 				unicode = unicode || a[i].typ.isUnicode()
-				max = max || a[i].typ.length == maxLength
+				unlimited = unlimited || a[i].typ.length == maxLength
 			}
 			t := varcharType(8000)
 			if unicode {
 				t = nvarcharType(4000)
 			}
-			if max {
+			if unlimited {
 				t.length = maxLength
 			}
 			return simpleCall("ms_replace", t, a...), nil
@@ -631,7 +632,7 @@ func init() {
 			n, err := p.implicit(a[1], bigintType)
 			return expr{sql: fmt.Sprintf("ms_replicate(%s, %s, %d)", x.sql, n.sql, limit), typ: t, nullable: true}, err
 		}},
-		"space": {1, 1, func(p *planner, a []expr) (expr, error) {
+		"space": {1, 1, func(_ *planner, a []expr) (expr, error) {
 			return expr{sql: fmt.Sprintf("ms_replicate(' ', %s, 8000)", a[0].sql), typ: varcharType(8000), nullable: true}, nil
 		}},
 		"charindex": {2, 3, func(p *planner, a []expr) (expr, error) {
@@ -766,7 +767,7 @@ func init() {
 			x, err := p.text(a[0])
 			return simpleCall("ms_isnumeric", intType, x), err
 		}},
-		"hashbytes": {2, 2, func(p *planner, a []expr) (expr, error) {
+		"hashbytes": {2, 2, func(_ *planner, a []expr) (expr, error) {
 			x := a[1]
 			if !x.typ.isString() && !x.typ.isBinary() {
 				return expr{}, newError(8116, 16, "Argument data type %s is invalid for argument 2 of hashbytes function.", x.typ.name())
@@ -774,13 +775,11 @@ func init() {
 			return expr{sql: fmt.Sprintf("ms_hashbytes(%s, %s, %d)", a[0].sql, x.sql, x.typ.code()), typ: sqlType{id: tVarBinary, length: 8000}, nullable: true}, nil
 		}},
 	}
-	for name, f := range systemFunctions() {
-		scalarFunctions[name] = f
-	}
+	maps.Copy(scalarFunctions, systemFunctions())
 }
 
 func simple(name string, t sqlType) scalarFunction {
-	return scalarFunction{1, 1, func(p *planner, a []expr) (expr, error) { return simpleCall(name, t, a[0]), nil }}
+	return scalarFunction{1, 1, func(_ *planner, a []expr) (expr, error) { return simpleCall(name, t, a[0]), nil }}
 }
 
 func leftRight(name string) scalarFunction {

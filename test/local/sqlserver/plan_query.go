@@ -2,6 +2,8 @@ package sqlserver
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sqlc-dev/teesql/ast"
@@ -65,7 +67,7 @@ func (p *planner) union(q *ast.BinaryQueryExpression, outer *scope) (string, []c
 			n := 0
 			switch e := o.Expression.(type) {
 			case *ast.IntegerLiteral:
-				fmt.Sscan(e.Value, &n)
+				n, _ = strconv.Atoi(e.Value) // one that is too large is out of range
 			case *ast.ColumnReferenceExpression:
 				if ids := identifiers(e); len(ids) > 0 {
 					n = columnNamed(cols, ids[len(ids)-1])
@@ -308,7 +310,7 @@ func (p *planner) orderBy(q *ast.QuerySpecification, exprs []expr, cols []column
 		n := 0
 		switch e := o.Expression.(type) {
 		case *ast.IntegerLiteral:
-			fmt.Sscan(e.Value, &n)
+			n, _ = strconv.Atoi(e.Value) // one that is too large is out of range
 			if n < 1 || n > len(cols) {
 				return nil, newError(108, 15, "The ORDER BY position number %s is out of range of the number of items in the select list.", e.Value)
 			}
@@ -691,8 +693,8 @@ func (p *planner) namedTable(t *ast.NamedTableReference, sc *scope) (string, err
 	p.sources++
 	local := fmt.Sprintf("t%d", p.sources)
 	if name.SchemaIdentifier == nil {
-		for i := len(p.ctes) - 1; i >= 0; i-- {
-			if c := p.ctes[i]; strings.EqualFold(c.name, name.BaseIdentifier.Value) {
+		for _, c := range slices.Backward(p.ctes) {
+			if strings.EqualFold(c.name, name.BaseIdentifier.Value) {
 				src := &source{alias: alias}
 				for i, col := range c.cols {
 					src.cols = append(src.cols, sourceColumn{column: col.column, sql: fmt.Sprintf("%s.c%d", local, i+1)})
@@ -859,11 +861,7 @@ func mentions(q ast.QueryExpression, name string) bool {
 	switch q := q.(type) {
 	case *ast.QuerySpecification:
 		if q.FromClause != nil {
-			for _, t := range q.FromClause.TableReferences {
-				if inTable(t) {
-					return true
-				}
-			}
+			return slices.ContainsFunc(q.FromClause.TableReferences, inTable)
 		}
 	case *ast.QueryParenthesisExpression:
 		return mentions(q.QueryExpression, name)

@@ -65,7 +65,7 @@ type Server struct {
 	faults          faults
 
 	spid  atomic.Int32
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // it ends with Close, and with it what every connection runs
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 
@@ -89,9 +89,11 @@ func Start(o Options) (_ *Server, err error) {
 		}
 		s.removeDir = true
 	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
-			s.closeDatabases()
+			s.stop()
+			err = errors.Join(err, s.closeDatabases())
 		}
 	}()
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
@@ -121,12 +123,10 @@ func Start(o Options) (_ *Server, err error) {
 	if s.cert, s.caPEM, err = newCertificates(); err != nil {
 		return nil, err
 	}
-	if s.listener, err = net.Listen("tcp", o.Addr); err != nil {
+	if s.listener, err = new(net.ListenConfig).Listen(s.ctx, "tcp", o.Addr); err != nil {
 		return nil, fmt.Errorf("listening for SQL clients: %w", err)
 	}
-	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.tasks.Add(1)
-	go s.accept()
+	s.tasks.Go(s.accept)
 	s.log.Info("local SQL Server is listening", "address", s.listener.Addr().String())
 	return s, nil
 }
@@ -177,7 +177,6 @@ func (s *Server) sortedDatabases() []*database {
 }
 
 func (s *Server) accept() {
-	defer s.tasks.Done()
 	for {
 		conn, err := s.listener.Accept()
 		if err != nil {
@@ -194,9 +193,7 @@ func (s *Server) accept() {
 		}
 		s.conns[conn] = struct{}{}
 		s.mu.Unlock()
-		s.tasks.Add(1)
-		go func() {
-			defer s.tasks.Done()
+		s.tasks.Go(func() {
 			defer func() {
 				conn.Close()
 				s.mu.Lock()
@@ -206,6 +203,6 @@ func (s *Server) accept() {
 			if err := s.serve(conn); err != nil && s.ctx.Err() == nil {
 				s.log.Info("connection ended", "client", conn.RemoteAddr().String(), "reason", err)
 			}
-		}()
+		})
 	}
 }

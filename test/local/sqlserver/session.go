@@ -42,20 +42,19 @@ type session struct {
 	running context.CancelFunc
 
 	settings
-	odbc         bool
-	encrypted    bool
-	version      uint32
-	tran         transaction
-	transactions uint64 // begun so far
-	rowCount     int64
-	identity     any // SCOPE_IDENTITY()
-	lastErr      int32
-	prepared     map[int32]preparedStatement
-	nextPrep     int32
-	pending      *pendingDone
-	bulk         *bulkLoad
-	text         string // of the batch that runs
-	temp         map[string]*table
+	odbc      bool
+	encrypted bool
+	version   uint32
+	tran      transaction
+	rowCount  int64
+	identity  any // SCOPE_IDENTITY()
+	lastErr   int32
+	prepared  map[int32]preparedStatement
+	nextPrep  int32
+	pending   *pendingDone
+	bulk      *bulkLoad
+	text      string // of the batch that runs
+	temp      map[string]*table
 }
 
 // settings are what SET changes and a reset connection forgets.
@@ -107,7 +106,7 @@ func (s *Server) serve(conn net.Conn) error {
 	var c net.Conn = peekedConn{conn, r}
 	strict := first[0] == 0x16 // a TLS handshake
 	if strict {
-		if c, err = upgradeStrict(c, s.cert); err != nil {
+		if c, err = upgradeStrict(s.ctx, c, s.cert); err != nil {
 			return err
 		}
 	}
@@ -133,7 +132,7 @@ func (s *Server) serve(conn net.Conn) error {
 	}
 	plain, encrypted := c, strict
 	if encryption == encryptOn || encryption == encryptOff {
-		if c, err = upgrade(c, s.cert); err != nil {
+		if c, err = upgrade(s.ctx, c, s.cert); err != nil {
 			return err
 		}
 		encrypted = encryption == encryptOn
@@ -164,9 +163,9 @@ func (s *Server) logIn(raw, c net.Conn, l login7, encrypted bool) error {
 		refused = f
 	}
 	if refused != nil {
-		out.message(tokenError, refused, serverName)
+		out.message(tokenError, refused)
 		if refused.Number == errUnknownDatabase {
-			out.message(tokenError, newError(errLoginFailed, 14, "Login failed for user '%s'.", l.user), serverName)
+			out.message(tokenError, newError(errLoginFailed, 14, "Login failed for user '%s'.", l.user))
 		}
 		out.done(tokenDone, doneError, 0, 0)
 		if err := out.finish(); err != nil {
@@ -201,10 +200,10 @@ func (s *Server) logIn(raw, c net.Conn, l login7, encrypted bool) error {
 		version = l.version
 	}
 	out.env(envDatabase, db.name, "master")
-	out.message(tokenInfo, &sqlError{Number: 5701, State: 2, Message: fmt.Sprintf("Changed database context to '%s'.", db.name)}, serverName)
+	out.message(tokenInfo, &sqlError{Number: 5701, State: 2, Message: fmt.Sprintf("Changed database context to '%s'.", db.name)})
 	out.envBytes(envCollation, collation[:], nil)
 	out.env(envLanguage, "us_english", "")
-	out.message(tokenInfo, &sqlError{Number: 5703, State: 1, Message: "Changed language setting to us_english."}, serverName)
+	out.message(tokenInfo, &sqlError{Number: 5703, State: 1, Message: "Changed language setting to us_english."})
 	out.loginAck(version, programName)
 	out.env(envPacketSize, fmt.Sprint(size), fmt.Sprint(defaultPacketSize))
 	out.done(tokenDone, doneFinal, 0, 0)
@@ -373,8 +372,7 @@ type fatalError struct{ reason string }
 func (e *fatalError) Error() string { return e.reason }
 
 func newProtocolError(err error) *sqlError {
-	var e *sqlError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlError](err); ok {
 		return e
 	}
 	return newError(4002, 16, "The incoming tabular data stream (TDS) protocol stream is incorrect. The stream ended unexpectedly or holds what the local SQL Server doesn't read: %v.", err)
@@ -386,7 +384,7 @@ func (s *session) fail(err error) {
 	s.lastErr = e.Number
 	s.srv.log.Debug("statement failed", "session", s.spid, "error", e.Error())
 	s.writeDone(true)
-	s.out.message(tokenError, e, serverName)
+	s.out.message(tokenError, e)
 	s.setDone(doneError, commandOther, 0)
 	if e.Number == errDeadlock || e.Number == errSnapshotConflict || s.xactAbort || abortsTransaction(e.Number) {
 		s.rollbackAll()
@@ -437,7 +435,7 @@ func (s *session) writeDone(more bool) {
 // info sends a message that isn't an error.
 func (s *session) info(number int32, format string, args ...any) {
 	s.writeDone(true)
-	s.out.message(tokenInfo, &sqlError{Number: number, State: 1, Message: fmt.Sprintf(format, args...)}, serverName)
+	s.out.message(tokenInfo, &sqlError{Number: number, State: 1, Message: fmt.Sprintf(format, args...)})
 }
 
 // reset makes the session as new, for the next user of a pooled connection.

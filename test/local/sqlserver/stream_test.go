@@ -76,6 +76,7 @@ func TestAClientThatDoesNotReadMakesTheServerWait(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer rows.Close()
 	if !rows.Next() {
 		t.Fatal(rows.Err())
 	}
@@ -84,7 +85,8 @@ func TestAClientThatDoesNotReadMakesTheServerWait(t *testing.T) {
 		t.Errorf("%d rows, want 2000", n)
 	}
 	cancel()
-	rows.Close()
+	for rows.Next() {
+	}
 	if err := rows.Err(); err == nil {
 		t.Error("the query ended without an error, want it cancelled")
 	}

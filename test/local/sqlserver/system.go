@@ -165,7 +165,7 @@ func systemFunctions() map[string]scalarFunction {
 			}
 			return expr{sql: sql, typ: sysnameType, nullable: true}, nil
 		}},
-		"type_name": {1, 1, func(p *planner, a []expr) (expr, error) {
+		"type_name": {1, 1, func(_ *planner, a []expr) (expr, error) {
 			var b strings.Builder
 			fmt.Fprintf(&b, "CASE %s", a[0].sql)
 			for _, t := range systemTypes {
@@ -174,7 +174,7 @@ func systemFunctions() map[string]scalarFunction {
 			b.WriteString(" END")
 			return expr{sql: b.String(), typ: sysnameType, nullable: true}, nil
 		}},
-		"serverproperty": {1, 1, func(p *planner, a []expr) (expr, error) {
+		"serverproperty": {1, 1, func(_ *planner, a []expr) (expr, error) {
 			n, _, err := constantText(a[0], "SERVERPROPERTY")
 			if err != nil {
 				return expr{}, err
@@ -249,9 +249,9 @@ func systemFunctions() map[string]scalarFunction {
 			read := strings.EqualFold(n, "SELECT") || strings.EqualFold(n, "CONNECT") || strings.EqualFold(n, "VIEW DEFINITION") || strings.EqualFold(n, "ANY")
 			return constantExpr(boolInt(read || !p.s.login.ReadOnly), intType), nil
 		}},
-		"is_srvrolemember": {1, 2, func(p *planner, a []expr) (expr, error) { return constantExpr(int64(0), intType), nil }},
-		"is_member":        {1, 1, func(p *planner, a []expr) (expr, error) { return constantExpr(int64(0), intType), nil }},
-		"is_rolemember":    {1, 2, func(p *planner, a []expr) (expr, error) { return constantExpr(int64(0), intType), nil }},
+		"is_srvrolemember": {1, 2, func(*planner, []expr) (expr, error) { return constantExpr(int64(0), intType), nil }},
+		"is_member":        {1, 1, func(*planner, []expr) (expr, error) { return constantExpr(int64(0), intType), nil }},
+		"is_rolemember":    {1, 2, func(*planner, []expr) (expr, error) { return constantExpr(int64(0), intType), nil }},
 	}
 }
 
@@ -365,7 +365,7 @@ func (t sqlType) catalogRow() (systemType, maxLen, precision, scale int64) {
 		}
 		return systemType, int64(timeSize(t.scale) + 5), p, int64(t.scale)
 	case t.isLob():
-		return
+		return systemType, maxLen, precision, scale
 	case t.length == maxLength:
 		return systemType, -1, 0, 0
 	case t.isUnicode():
@@ -373,7 +373,7 @@ func (t sqlType) catalogRow() (systemType, maxLen, precision, scale int64) {
 	case t.isString(), t.isBinary():
 		return systemType, int64(t.length), 0, 0
 	}
-	return
+	return systemType, maxLen, precision, scale
 }
 
 // view is a catalog view: its columns and its rows, in stored form.

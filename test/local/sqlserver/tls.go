@@ -2,6 +2,7 @@ package sqlserver
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -92,13 +93,13 @@ func (c *handshakeConn) Write(b []byte) (int, error) {
 
 // upgrade does the TLS handshake of TDS 7. TLS 1.3 isn't offered: its session tickets would come after the handshake,
 // still inside packets, where no client looks for them. SQL Server has the same limit.
-func upgrade(conn net.Conn, cert tls.Certificate) (*tls.Conn, error) {
+func upgrade(ctx context.Context, conn net.Conn, cert tls.Certificate) (*tls.Conn, error) {
 	h := &handshakeConn{Conn: conn}
 	t := tls.Server(h, &tls.Config{
 		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
 		SessionTicketsDisabled: true, DynamicRecordSizingDisabled: true,
 	})
-	if err := t.Handshake(); err != nil {
+	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	h.done = true
@@ -106,12 +107,12 @@ func upgrade(conn net.Conn, cert tls.Certificate) (*tls.Conn, error) {
 }
 
 // upgradeStrict does the TLS handshake of TDS 8, which precedes everything else.
-func upgradeStrict(conn net.Conn, cert tls.Certificate) (*tls.Conn, error) {
+func upgradeStrict(ctx context.Context, conn net.Conn, cert tls.Certificate) (*tls.Conn, error) {
 	t := tls.Server(conn, &tls.Config{
 		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{strictALPN},
 		DynamicRecordSizingDisabled: true,
 	})
-	if err := t.Handshake(); err != nil {
+	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	return t, nil

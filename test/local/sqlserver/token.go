@@ -53,13 +53,13 @@ func (r *reply) done(token byte, status, command uint16, rows uint64) {
 	r.u64(rows)
 }
 
-func (r *reply) message(token byte, e *sqlError, server string) {
+func (r *reply) message(token byte, e *sqlError) {
 	body := reply{}
 	body.u32(uint32(e.Number))
 	body.u8(e.State)
 	body.u8(e.Class)
 	body.usVarchar(e.Message)
-	body.bVarchar(server)
+	body.bVarchar(serverName)
 	body.bVarchar("")
 	body.u32(uint32(max(e.Line, 1)))
 	r.u8(token)

@@ -1,6 +1,7 @@
 package sqlserver
 
 import (
+	"database/sql"
 	"fmt"
 	"strings"
 	"testing"
@@ -102,42 +103,46 @@ func TestTSQLMeansWhatItMeansInSQLServer(t *testing.T) {
 		{"SELECT name, system_type_name, is_nullable FROM sys.dm_exec_describe_first_result_set(N'SELECT Id, Pay * 2 AS p FROM dbo.People', NULL, 0)", "Id int 0 | p decimal(11,2) 1"},
 		{"SET TEXTSIZE 5; SELECT CAST('abcdefgh' AS varchar(max)), CAST('abcdefgh' AS varchar(10)); SET TEXTSIZE 2147483647", "abcde abcdefgh"},
 	} {
-		rows, err := db.Query(test.query)
+		got, err := lastResult(db, test.query)
 		if err != nil {
 			t.Errorf("%s\n%v", test.query, err)
-			continue
-		}
-		var lines []string
-		for {
-			cols, err := rows.Columns()
-			if err != nil {
-				t.Fatal(err)
-			}
-			lines = lines[:0]
-			for rows.Next() {
-				values := make([]any, len(cols))
-				into := make([]any, len(cols))
-				for i := range values {
-					into[i] = &values[i]
-				}
-				if err := rows.Scan(into...); err != nil {
-					t.Fatal(err)
-				}
-				var parts []string
-				for _, v := range values {
-					parts = append(parts, textOf(v))
-				}
-				lines = append(lines, strings.Join(parts, " "))
-			}
-			if !rows.NextResultSet() {
-				break
-			}
-		}
-		if err := rows.Err(); err != nil {
-			t.Errorf("%s\n%v", test.query, err)
-		} else if got := strings.Join(lines, " | "); got != test.want {
+		} else if got != test.want {
 			t.Errorf("%s\ngot  %s\nwant %s", test.query, got, test.want)
 		}
-		rows.Close()
+	}
+}
+
+// lastResult gives the rows of the last of a batch's results as text.
+func lastResult(db *sql.DB, batch string) (string, error) {
+	rows, err := db.Query(batch)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	var lines []string
+	for {
+		cols, err := rows.Columns()
+		if err != nil {
+			return "", err
+		}
+		lines = lines[:0]
+		for rows.Next() {
+			values := make([]any, len(cols))
+			into := make([]any, len(cols))
+			for i := range values {
+				into[i] = &values[i]
+			}
+			if err := rows.Scan(into...); err != nil {
+				return "", err
+			}
+			var parts []string
+			for _, v := range values {
+				parts = append(parts, textOf(v))
+			}
+			lines = append(lines, strings.Join(parts, " "))
+		}
+		if !rows.NextResultSet() {
+			return strings.Join(lines, " | "), rows.Err()
+		}
 	}
 }

@@ -267,7 +267,7 @@ func implicitlyConvertible(from, to sqlType) bool {
 	case to.isString():
 		return !from.isLob()
 	case from.isTime() && to.isTime():
-		return !(from.id == tDate && to.id == tTime) && !(from.id == tTime && to.id == tDate)
+		return (from.id != tDate || to.id != tTime) && (from.id != tTime || to.id != tDate)
 	case from.isNumber() && (to.id == tDateTime || to.id == tSmallDateTime):
 		return true
 	case from.isBinary() && (to.isInteger() || to.isMoney() || to.id == tGUID):

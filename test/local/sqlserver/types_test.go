@@ -2,6 +2,8 @@ package sqlserver
 
 import (
 	"bytes"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -145,6 +147,7 @@ func TestEveryTypeKeepsItsExtremesAndNull(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer bulk.Close()
 			for k, v := range c.values {
 				if _, err := bulk.Exec(k, bulkValue(c.declared, v.bound)); err != nil {
 					t.Fatalf("bulk copy of %v: %v", v.bound, err)
@@ -199,6 +202,17 @@ func TestEveryTypeKeepsItsExtremesAndNull(t *testing.T) {
 			}
 		})
 	}
+}
+
+// columnTypes is how a query's result is described.
+func columnTypes(db *sql.DB, query string) ([]*sql.ColumnType, error) {
+	rows, err := db.Query(query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	types, err := rows.ColumnTypes()
+	return types, errors.Join(err, rows.Err())
 }
 
 func shorten(v any) string {
@@ -262,15 +276,10 @@ func TestResultsDescribeThemselves(t *testing.T) {
 			{"u", "NVARCHAR", 3, 0, 0, false}, {"f", "FLOAT", 0, 0, 0, false}, {"z", "INT", 0, 0, 0, true}, {"b", "VARBINARY", 2, 0, 0, false}, {"d", "DATETIME", 0, 0, 0, false},
 		}},
 	} {
-		rows, err := db.Query(test.query)
+		cols, err := columnTypes(db, test.query)
 		if err != nil {
 			t.Fatalf("%s\n%v", test.query, err)
 		}
-		cols, err := rows.ColumnTypes()
-		if err != nil {
-			t.Fatal(err)
-		}
-		rows.Close()
 		if len(cols) != len(test.want) {
 			t.Fatalf("%d columns, want %d", len(cols), len(test.want))
 		}

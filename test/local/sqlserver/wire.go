@@ -488,7 +488,7 @@ func readTypeInfo(m *message) wireColumn {
 		if m.u8() != 0 {
 			m.bVarchar()
 			m.bVarchar()
-			m.usVarchar()
+			m.skipUSVarchar()
 		}
 		w.plp, w.typ = true, sqlType{id: tXML, length: maxLength}
 	default:
@@ -581,8 +581,8 @@ func (w wireColumn) decode(b []byte) (any, error) {
 	bad := func() (any, error) { return nil, fmt.Errorf("a value of type %s in %d bytes", t, len(b)) }
 	le := func(b []byte) uint64 {
 		v := uint64(0)
-		for i := len(b) - 1; i >= 0; i-- {
-			v = v<<8 | uint64(b[i])
+		for _, x := range slices.Backward(b) {
+			v = v<<8 | uint64(x)
 		}
 		return v
 	}

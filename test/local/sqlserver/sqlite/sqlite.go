@@ -117,10 +117,10 @@ func (c *Conn) Interrupt() {
 func (c *Conn) InTransaction() bool { return sqlite3.Xsqlite3_get_autocommit(c.tls, c.db) == 0 }
 
 // Changes is the number of rows that the latest INSERT, UPDATE or DELETE changed.
-func (c *Conn) Changes() int64 { return int64(sqlite3.Xsqlite3_changes64(c.tls, c.db)) }
+func (c *Conn) Changes() int64 { return sqlite3.Xsqlite3_changes64(c.tls, c.db) }
 
 // LastInsertRowID is the rowid of the latest inserted row.
-func (c *Conn) LastInsertRowID() int64 { return int64(sqlite3.Xsqlite3_last_insert_rowid(c.tls, c.db)) }
+func (c *Conn) LastInsertRowID() int64 { return sqlite3.Xsqlite3_last_insert_rowid(c.tls, c.db) }
 
 // Exec runs one statement to its end and drops its rows.
 func (c *Conn) Exec(query string, args ...any) error {
