@@ -3,6 +3,7 @@ package stacks
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -39,15 +40,9 @@ var assetHash = regexp.MustCompile(`[0-9a-f]{64}\.zip`)
 func normalised(t *testing.T, tpl template) []byte {
 	t.Helper()
 	for id, machine := range tpl.of("AWS::StepFunctions::StateMachine") {
-		properties := map[string]any{}
-		for k, v := range machine.Properties {
-			properties[k] = v
-		}
+		properties := maps.Clone(machine.Properties)
 		properties["DefinitionString"] = "(see test/workflow)"
-		resources := map[string]resource{}
-		for k, v := range tpl.Resources {
-			resources[k] = v
-		}
+		resources := maps.Clone(tpl.Resources)
 		machine.Properties = properties
 		resources[id] = machine
 		tpl.Resources = resources

@@ -33,7 +33,7 @@ var everywhere = map[string]string{
 }
 
 func TestNoRoleMayDoMoreThanItNames(t *testing.T) {
-	each(t, func(t *testing.T, environment, stack string, tpl template) {
+	each(t, func(t *testing.T, _, _ string, tpl template) {
 		for id, statements := range identityStatements(tpl) {
 			for _, s := range statements {
 				actions, resources := list(s["Action"]), list(s["Resource"])

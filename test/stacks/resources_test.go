@@ -148,7 +148,7 @@ func TestFunctionsHaveTheirLimits(t *testing.T) {
 
 func TestLogsAreNotKeptForEver(t *testing.T) {
 	want := map[string]float64{"dev": 14, "staging": 30, "prod": 90, "local": 1}
-	each(t, func(t *testing.T, environment, stack string, tpl template) {
+	each(t, func(t *testing.T, environment, _ string, tpl template) {
 		for id, group := range tpl.of("AWS::Logs::LogGroup") {
 			if got := group.at("RetentionInDays"); got != want[environment] {
 				t.Errorf("%s keeps logs for %v days, want %v", id, got, want[environment])
@@ -200,7 +200,7 @@ func TestSchedulesAreBounded(t *testing.T) {
 }
 
 func TestThePipelineIsWatched(t *testing.T) {
-	each(t, func(t *testing.T, environment, stack string, tpl template) {
+	each(t, func(t *testing.T, _, stack string, tpl template) {
 		if stack == "Foundation" {
 			return
 		}
@@ -301,7 +301,7 @@ func TestEndpointsCutNobodyOff(t *testing.T) {
 
 // TestNothingSecretIsInATemplate looks for what would hold a secret's value, or have CloudFormation fetch it.
 func TestNothingSecretIsInATemplate(t *testing.T) {
-	each(t, func(t *testing.T, environment, stack string, tpl template) {
+	each(t, func(t *testing.T, _, _ string, tpl template) {
 		whole := text(tpl)
 		for _, forbidden := range []string{`"SecretString":`, `"MasterUserPassword":`, "{{resolve:secretsmanager", "{{resolve:ssm-secure", "BEGIN CERTIFICATE", "PRIVATE KEY"} {
 			if strings.Contains(whole, forbidden) {
@@ -337,7 +337,7 @@ func TestEverythingIsTagged(t *testing.T) {
 }
 
 func TestOutputsAreWhatOtherToolsRead(t *testing.T) {
-	each(t, func(t *testing.T, environment, stack string, tpl template) {
+	each(t, func(t *testing.T, _, stack string, tpl template) {
 		want := []string{"EndpointName", "ExportFunctionName", "ScheduleName", "StateMachineArn"}
 		if stack == "Foundation" {
 			want = []string{"DataBucketName", "TopicArn"}
