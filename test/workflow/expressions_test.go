@@ -128,7 +128,7 @@ func TestNoAnswerOfAWSBreaksWhatReadsIt(t *testing.T) {
 	// at is an expression of a state's Assign, whose members are separated by a dot.
 	at := func(state, path string) string {
 		var v any = d.States[state].Assign
-		for _, member := range strings.Split(path, ".") {
+		for member := range strings.SplitSeq(path, ".") {
 			v = v.(map[string]any)[member]
 		}
 		return v.(string)
