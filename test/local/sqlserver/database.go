@@ -24,6 +24,7 @@ type database struct {
 	created time.Time
 	// disposable data needn't survive a crash of the machine.
 	disposable bool
+	readOnly   atomic.Bool
 
 	// catalog is what is committed. It's never changed, only replaced.
 	catalog atomic.Pointer[catalog]

@@ -45,6 +45,7 @@ const (
 	errDeadlock          = 1205
 	errLockTimeout       = 1222
 	errSnapshotConflict  = 3960
+	errReadOnlyDatabase  = 3906
 
 	// errNotSupported is what this server doesn't know of T-SQL. SQL Server has no such number (its own end below 50000),
 	// so that nobody takes it for a message of SQL Server.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -34,6 +35,9 @@ type Login struct {
 	Name, Password string
 	// ReadOnly logins may read and nothing else.
 	ReadOnly bool
+	// Denied are the permissions that the login lacks, in the words of DENY: VIEW DATABASE STATE, VIEW SERVER STATE,
+	// VIEW DEFINITION, UNMASK, SELECT ON schema.table. Default: none.
+	Denied []string
 }
 
 // Options say how the server runs.
@@ -46,6 +50,14 @@ type Options struct {
 	Databases []string
 	// Logins that exist. Names don't depend on case. Without any nobody can log in.
 	Logins []Login
+	// ReadOnly are the databases that are READ_ONLY, as a replica's are; SetReadOnly changes it later. Default: none.
+	ReadOnly []string
+	// MissingViews are catalog views and table functions that the server is not to know, as other engines and older
+	// versions don't, such as sys.dm_db_stats_histogram. Reading one is error 208. Default: none.
+	MissingViews []string
+	// SecurityPolicies are what sys.security_policies and sys.security_predicates show. No row is hidden by them.
+	// Default: none.
+	SecurityPolicies []SecurityPolicy
 	// Log gets connections and errors. Default: nothing is logged.
 	Log *slog.Logger
 }
@@ -61,6 +73,8 @@ type Server struct {
 	databaseNames   []string
 	defaultDatabase string
 	logins          []Login
+	missingViews    map[string]bool // in lower case
+	policies        []SecurityPolicy
 	log             *slog.Logger
 	faults          faults
 
@@ -83,6 +97,9 @@ func Start(o Options) (_ *Server, err error) {
 	}
 	s := &Server{dir: o.Dir, logins: o.Logins, log: o.Log, databases: map[string]*database{}, conns: map[net.Conn]struct{}{}}
 	s.spid.Store(50)
+	if err := s.restrict(o); err != nil {
+		return nil, err
+	}
 	if s.dir == "" {
 		if s.dir, err = os.MkdirTemp("", "local-sqlserver-"); err != nil {
 			return nil, fmt.Errorf("making a directory for the databases: %w", err)
@@ -117,6 +134,7 @@ func Start(o Options) (_ *Server, err error) {
 		if err != nil {
 			return nil, err
 		}
+		db.readOnly.Store(slices.ContainsFunc(o.ReadOnly, func(n string) bool { return strings.EqualFold(n, name) }))
 		s.databases[strings.ToLower(name)] = db
 		s.databaseNames = append(s.databaseNames, name)
 	}

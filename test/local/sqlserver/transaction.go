@@ -145,8 +145,8 @@ func (s *session) beginWriting(ctx context.Context) error {
 // write runs a statement that changes something: in the open transaction, where it leaves nothing behind if it fails,
 // or in one of its own.
 func (s *session) write(ctx context.Context, f func() error) error {
-	if s.login.ReadOnly {
-		return newError(errPermission, 14, "The permission was denied: login '%s' may only read on database '%s', schema 'dbo'.", s.login.Name, s.db.name)
+	if err := s.mayWrite(); err != nil {
+		return err
 	}
 	own := !s.tran.open
 	if own {
