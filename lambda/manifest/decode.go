@@ -25,8 +25,16 @@ func Decode(b []byte) (Manifest, error) {
 		return Manifest{}, errors.New("the manifest names no pipeline")
 	case m.SpecSHA256 == "":
 		return Manifest{}, errors.New("the manifest doesn't say which spec wrote it")
-	case m.Rows <= 0 || len(m.Files) == 0 || m.Channels[Train].Manifest.Key == "":
-		return Manifest{}, errors.New("the manifest names no rows to train on")
+	case m.Plan.Key == "" || m.Plan.ETag == "":
+		return Manifest{}, errors.New("the manifest doesn't name the plan that it was read by")
+	case m.Generation < 1:
+		return Manifest{}, errors.New("the manifest names no generation")
+	case m.Attempt == "":
+		return Manifest{}, errors.New("the manifest doesn't name its attempt")
+	case m.Rows <= 0 || len(m.Files) == 0:
+		return Manifest{}, errors.New("the manifest names no rows")
+	case len(m.Channels) > 0 && (m.Channels[Train].Manifest.Key == "" || m.Signature == nil):
+		return Manifest{}, errors.New("the manifest has channels, but none to train on or no signature")
 	}
 	return m, nil
 }

@@ -1,18 +1,19 @@
-// Package manifest holds the one truth about what a run exported.
+// Package manifest holds what a run exported: its files, and what is known about them.
 //
-// A run's files count only when its manifest names them. The manifest is written last and conditionally on not existing,
-// so of two attempts at one run exactly one commits.
+// A manifest counts when the pipeline's head reaches it, by itself or through the parents of the newest one. Until then it is an object
+// that nothing names, like the files of an attempt that died.
 package manifest
 
 import (
 	"fmt"
 	"time"
 
+	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/run"
 )
 
 // Version is the version of the format that this code writes.
-const Version = 1
+const Version = 2
 
 // Manifest says what one run exported.
 type Manifest struct {
@@ -22,36 +23,154 @@ type Manifest struct {
 	Pipeline      string    `json:"pipeline"`
 	Run           run.ID    `json:"run"`
 	ScheduledTime time.Time `json:"scheduledTime"`
-	// Attempt names the attempt whose files these are; it is part of their keys.
+	// Attempt names the attempt that committed.
 	Attempt     string    `json:"attempt"`
 	StartedAt   time.Time `json:"startedAt"`
 	CommittedAt time.Time `json:"committedAt"`
-	// SpecSHA256 and QuerySHA256 say which pipeline and which SQL wrote this run.
-	SpecSHA256  string `json:"specSha256"`
-	QuerySHA256 string `json:"querySha256"`
+	// SpecSHA256, QuerySHA256 and SchemaSHA256 say which pipeline, which SQL and which columns wrote this run.
+	SpecSHA256   string `json:"specSha256"`
+	QuerySHA256  string `json:"querySha256"`
+	SchemaSHA256 string `json:"schemaSha256"`
+	// Plan is the plan that the run was read by.
+	Plan Plan `json:"plan"`
 
-	Source  Source   `json:"source"`
+	// Load is "full" or "append".
+	Load       string `json:"load"`
+	Generation int    `json:"generation"`
+	// Parent is the commit before this one; nil for the first. It may be of another generation.
+	Parent *head.Ref `json:"parent,omitempty"`
+
+	Source Source `json:"source"`
+	// Window is where @windowStart and @windowEnd were; nil without.
+	Window *Window `json:"window,omitempty"`
+	// Bounds of an append load; nil for a full one.
+	Bounds  *Bounds  `json:"bounds,omitempty"`
 	Columns []Column `json:"columns"`
-	// Rows is the number of rows that the source gave: every one of them is in the Parquet files and in one channel.
+	Counts  Counts   `json:"counts"`
+	// Rows is the number of rows in the Parquet files: those that the source gave, without the ones that an overlap gave again.
 	Rows int64 `json:"rows"`
 	// Bytes is the size of all files.
-	Bytes    int64              `json:"bytes"`
-	Files    []File             `json:"files"`
-	Channels map[string]Channel `json:"channels"`
-	// Signature is what the model's callers must know.
-	Signature Object `json:"signature"`
+	Bytes int64  `json:"bytes"`
+	Files []File `json:"files"`
+	// Split is how the rows were dealt: "hash" or "time"; empty without channels.
+	Split string `json:"split,omitempty"`
+	// Channels are what the run trains on: of an append load all runs of its training window. Empty without channels.
+	Channels map[string]Channel `json:"channels,omitempty"`
+	// TrainingWindow is the list of the runs that the channels are of; absent for a full load, which is its own window.
+	TrainingWindow *Object `json:"trainingWindow,omitempty"`
+	// Keys are the digests of the keys that this generation holds, in sorted files of growing size; empty for full loads.
+	Keys []KeyFile `json:"keys,omitempty"`
+	// Recent are the digests of the keys in the overlap that the next run reads again; nil without an overlap.
+	Recent *Object `json:"recent,omitempty"`
+	// Signature is what the model's callers must know; absent without channels.
+	Signature *Object `json:"signature,omitempty"`
 	// Smoke is one row of features as the endpoint takes it, for the workflow's smoke test.
-	Smoke Smoke `json:"smoke"`
+	Smoke Smoke `json:"smoke,omitzero"`
+}
+
+// Plan names the plan of a run.
+type Plan struct {
+	Key  string `json:"key"`
+	ETag string `json:"etag"`
+	// Partitions and Segments are how many ranges were planned, and in how many pieces they were read.
+	Partitions int `json:"partitions"`
+	Segments   int `json:"segments"`
 }
 
 // Source is where the rows came from, and what that guarantees.
 type Source struct {
-	Server        string `json:"server"`
-	Database      string `json:"database"`
+	head.Identity
+	// Address is host and port as the function was told.
+	Address       string `json:"address"`
 	ServerVersion string `json:"serverVersion"`
 	Isolation     string `json:"isolation"`
+	// Consistency is "statement", "snapshot" or "pages".
+	Consistency string `json:"consistency"`
 	// Guarantee says in words which rows the run holds. Nothing beyond it is claimed.
 	Guarantee string `json:"guarantee"`
+	// Accepted are the refusals that somebody waived by name, and what they were about.
+	Accepted []string `json:"accepted,omitempty"`
+	// ClockSkewSeconds is how far the server's clock was ahead of the function's when the plan was made.
+	ClockSkewSeconds float64 `json:"clockSkewSeconds"`
+}
+
+// Window is the parameters of a query with a window, in UTC.
+type Window struct {
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+}
+
+// Bounds are which values of its cursor an append load read.
+type Bounds struct {
+	// Kind is "rowversion", "identity" or "time".
+	Kind   string `json:"kind"`
+	Column string `json:"column"`
+	// SQLType is the column's type, in which the bounds are bound.
+	SQLType string `json:"sqlType"`
+	// From is the first value inside; empty: from the lowest.
+	From string `json:"from,omitempty"`
+	// Overlap is the watermark that From is below of, so that rows committed late are met; empty without an overlap.
+	Overlap string `json:"overlap,omitempty"`
+	// To is the first value outside.
+	To string `json:"to"`
+	// Lag says what held To back: an open transaction, its session, its age; empty when nothing did.
+	Lag string `json:"lag,omitempty"`
+}
+
+// Counts are the sides of the export that agree, always: Decoded = Done, and Decoded = Parquet + Repeated, and
+// Parquet = Channel + Skipped where there are channels.
+type Counts struct {
+	// Done is what the server's DONE tokens said.
+	Done int64 `json:"done"`
+	// Decoded is the rows that were read from the stream.
+	Decoded int64 `json:"decoded"`
+	// Repeated is the rows that an overlap gave again and that were left out.
+	Repeated int64 `json:"repeated,omitempty"`
+	// Parquet is the sum of the files' footers.
+	Parquet int64 `json:"parquet"`
+	// Channel is the lines of the channels, and Skipped the rows that a declared rule left out of them.
+	Channel int64 `json:"channel"`
+	Skipped int64 `json:"skipped,omitempty"`
+	// Replaced is how many halves of surrogate pairs without their other half became U+FFFD.
+	Replaced int64 `json:"replaced,omitempty"`
+	// Unknown counts, by column, the values outside the declared categories.
+	Unknown map[string]int64 `json:"unknown,omitempty"`
+}
+
+// Add adds the counts of another part.
+func (c *Counts) Add(o Counts) {
+	c.Done += o.Done
+	c.Decoded += o.Decoded
+	c.Repeated += o.Repeated
+	c.Parquet += o.Parquet
+	c.Channel += o.Channel
+	c.Skipped += o.Skipped
+	c.Replaced += o.Replaced
+	for name, n := range o.Unknown {
+		if c.Unknown == nil {
+			c.Unknown = map[string]int64{}
+		}
+		c.Unknown[name] += n
+	}
+}
+
+// Check says which sides don't agree. channels says whether there are any.
+func (c Counts) Check(channels bool) error {
+	switch {
+	case c.Done != c.Decoded:
+		return fmt.Errorf("the server said that it sent %d rows, and %d were read: the result broke off, or this is a fault of the export", c.Done, c.Decoded)
+	case c.Decoded != c.Parquet+c.Repeated:
+		return fmt.Errorf("of %d rows that were read, %d are in Parquet and %d were left out as read before: this is a fault of the export", c.Decoded, c.Parquet, c.Repeated)
+	case channels && c.Parquet != c.Channel+c.Skipped:
+		return fmt.Errorf("of %d rows in Parquet, %d are in the channels and %d were skipped by rule: this is a fault of the export", c.Parquet, c.Channel, c.Skipped)
+	}
+	return nil
+}
+
+// KeyFile is a sorted file of digests of keys.
+type KeyFile struct {
+	Object
+	Keys int64 `json:"keys"`
 }
 
 // Role is what a column is to the model.
@@ -117,31 +236,52 @@ type Smoke struct {
 	Body        string `json:"body"`
 }
 
-// Key is the key of a run's manifest.
-func Key(pipeline string, id run.ID) string {
-	return fmt.Sprintf("%s/runs/%s/manifest.json", pipeline, id)
+// The keys of a run's objects. Whatever an attempt writes has the attempt's name in its key, so that no attempt can change or complete
+// what another one committed. Below RunsPrefix, a training file is two folders deep: SageMaker's XGBoost skips files that are more than three
+// levels down with nothing but a log line, and takes names that begin with a dot for an error.
+
+// RunsPrefix is where the runs of a pipeline are. It ends with a slash.
+func RunsPrefix(pipeline string) string { return pipeline + "/runs/" }
+
+// DataKey is the key of the n-th Parquet file of an attempt.
+func DataKey(pipeline string, id run.ID, attempt string, n int) string {
+	return fmt.Sprintf("%s%s/data/%s-%05d.parquet", RunsPrefix(pipeline), id, attempt, n)
 }
 
-// DataPrefix is where an attempt's Parquet files are. It ends with a slash.
-func DataPrefix(pipeline string, id run.ID, attempt string) string {
-	return fmt.Sprintf("%s/runs/%s/data/%s/", pipeline, id, attempt)
+// ChannelKey is the key of the n-th file of an attempt in a channel.
+func ChannelKey(pipeline string, id run.ID, attempt, channel string, n int) string {
+	return fmt.Sprintf("%s%s/%s/%s-%05d.csv", RunsPrefix(pipeline), id, channel, attempt, n)
 }
 
-// ChannelPrefix is where an attempt's files of one channel are. It ends with a slash, and the files are directly below
-// it: SageMaker's XGBoost skips folders that are more than three levels deep with nothing but a log line.
-func ChannelPrefix(pipeline string, id run.ID, attempt, channel string) string {
-	return fmt.Sprintf("%s/runs/%s/channels/%s/%s/", pipeline, id, attempt, channel)
+// KeysKey is the key of a file of key digests of an attempt.
+func KeysKey(pipeline string, id run.ID, attempt, name string) string {
+	return fmt.Sprintf("%s%s/keys/%s-%s", RunsPrefix(pipeline), id, attempt, name)
 }
 
-// ChannelManifestKey is the key of the SageMaker ManifestFile of a channel: beside the channel's prefix, not below it,
-// so that it can't be taken for data.
+// CommitPrefix is where the objects are that an attempt makes of a run's parts when it commits: the manifest, the channels'
+// ManifestFiles, the signature. It ends with a slash.
+func CommitPrefix(pipeline string, id run.ID, attempt string) string {
+	return fmt.Sprintf("%s%s/commit-%s/", RunsPrefix(pipeline), id, attempt)
+}
+
+// Key is the key of the manifest that an attempt writes.
+func Key(pipeline string, id run.ID, attempt string) string {
+	return CommitPrefix(pipeline, id, attempt) + "manifest.json"
+}
+
+// ChannelManifestKey is the key of the SageMaker ManifestFile of a channel.
 func ChannelManifestKey(pipeline string, id run.ID, attempt, channel string) string {
-	return fmt.Sprintf("%s/runs/%s/channels/%s/%s.manifest", pipeline, id, attempt, channel)
+	return CommitPrefix(pipeline, id, attempt) + channel + ".manifest"
 }
 
 // SignatureKey is the key of the signature that an attempt writes.
 func SignatureKey(pipeline string, id run.ID, attempt string) string {
-	return fmt.Sprintf("%s/runs/%s/channels/%s/signature.json", pipeline, id, attempt)
+	return CommitPrefix(pipeline, id, attempt) + "signature.json"
+}
+
+// TrainingWindowKey is the key of the list of runs that the channels are of.
+func TrainingWindowKey(pipeline string, id run.ID, attempt string) string {
+	return CommitPrefix(pipeline, id, attempt) + "window.json"
 }
 
 // ModelPrefix is the S3OutputPath of the pipeline's training jobs: a job writes <ModelPrefix><job>/output/model.tar.gz,
@@ -174,15 +314,19 @@ func (m Manifest) ExecutionInput(bucket string) ExecutionInput {
 	for name, c := range m.Channels {
 		channels[name] = "s3://" + bucket + "/" + c.Manifest.Key
 	}
+	signature := ""
+	if m.Signature != nil {
+		signature = m.Signature.Key
+	}
 	return ExecutionInput{
 		Pipeline:      m.Pipeline,
 		Run:           m.Run,
 		ScheduledTime: m.ScheduledTime.UTC().Format(time.RFC3339),
 		Bucket:        bucket,
-		Manifest:      Key(m.Pipeline, m.Run),
+		Manifest:      Key(m.Pipeline, m.Run, m.Attempt),
 		Rows:          m.Rows,
 		Channels:      channels,
-		Signature:     m.Signature.Key,
+		Signature:     signature,
 		Smoke:         m.Smoke,
 	}
 }

@@ -1,5 +1,5 @@
-// Package objects writes to the data bucket: streams of unknown length with bounded memory, and small objects, one of
-// them on the condition that it doesn't exist.
+// Package objects writes to the data bucket: streams of unknown length with bounded memory, and small objects, some of them on a
+// condition: that the object doesn't exist, or that it is still the one that was read.
 package objects
 
 import (
@@ -29,6 +29,8 @@ type API interface {
 	UploadPart(context.Context, *s3.UploadPartInput, ...func(*s3.Options)) (*s3.UploadPartOutput, error)
 	CompleteMultipartUpload(context.Context, *s3.CompleteMultipartUploadInput, ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error)
 	AbortMultipartUpload(context.Context, *s3.AbortMultipartUploadInput, ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error)
+	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
+	DeleteObject(context.Context, *s3.DeleteObjectInput, ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
 }
 
 var _ API = (*s3.Client)(nil)
@@ -73,90 +75,183 @@ func (b *Bucket) encryption() (types.ServerSideEncryption, *string, *bool) {
 	return types.ServerSideEncryptionAwsKms, aws.String(b.keyARN), aws.Bool(true)
 }
 
-// Put writes an object whole.
-func (b *Bucket) Put(ctx context.Context, key, contentType string, body []byte) (manifest.Object, error) {
-	return b.put(ctx, key, contentType, body, nil)
+// Stored is one version of a small object as the bucket has it.
+type Stored struct {
+	Body      []byte
+	ETag      string
+	VersionID string
 }
 
-func (b *Bucket) put(ctx context.Context, key, contentType string, body []byte, ifNoneMatch *string) (manifest.Object, error) {
+// Put writes an object whole.
+func (b *Bucket) Put(ctx context.Context, key, contentType string, body []byte) (manifest.Object, error) {
+	object, _, err := b.put(ctx, key, contentType, body, condition{})
+	return object, err
+}
+
+// condition is what has to hold for a write to happen: at most one of the two.
+type condition struct {
+	absent bool
+	etag   string
+}
+
+func (b *Bucket) put(ctx context.Context, key, contentType string, body []byte, only condition) (manifest.Object, Stored, error) {
 	sum := sha256.Sum256(body)
 	in := &s3.PutObjectInput{
 		Bucket: aws.String(b.name), Key: aws.String(key), Body: bytes.NewReader(body), ContentType: aws.String(contentType),
 		// S3 compares what it received with this.
 		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
-		IfNoneMatch:    ifNoneMatch,
+	}
+	if only.absent {
+		in.IfNoneMatch = aws.String("*")
+	}
+	if only.etag != "" {
+		in.IfMatch = aws.String(only.etag)
 	}
 	in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = b.encryption()
 	out, err := b.api.PutObject(ctx, in)
 	if err != nil {
-		return manifest.Object{}, b.explain("writing", key, err)
+		return manifest.Object{}, Stored{}, b.explain("writing", key, err)
 	}
-	return manifest.Object{Key: key, VersionID: aws.ToString(out.VersionId), Bytes: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}, nil
+	version := aws.ToString(out.VersionId)
+	return manifest.Object{Key: key, VersionID: version, Bytes: int64(len(body)), SHA256: hex.EncodeToString(sum[:])},
+		Stored{Body: body, ETag: aws.ToString(out.ETag), VersionID: version}, nil
 }
 
-// ErrNotFound is what Get gives for an object that doesn't exist.
+// ErrNotFound is what Read gives for an object that doesn't exist.
 var ErrNotFound = errors.New("no such object")
 
-// maxGet bounds what Get reads into memory: a manifest of 10,000 files has about 4 MB.
+// maxGet bounds what Read reads into memory: a manifest of 10,000 files has about 4 MB.
 const maxGet = 64 << 20
 
-// Get reads a small object whole. An object that doesn't exist gives ErrNotFound.
-func (b *Bucket) Get(ctx context.Context, key string) ([]byte, error) {
-	out, err := b.api.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(b.name), Key: aws.String(key)})
+// Read reads a small object whole, as it is now. An object that doesn't exist gives ErrNotFound.
+func (b *Bucket) Read(ctx context.Context, key string) (Stored, error) {
+	return b.read(ctx, key, "")
+}
+
+// ReadVersion reads one version of a small object; an empty version is the present one.
+func (b *Bucket) ReadVersion(ctx context.Context, key, version string) (Stored, error) {
+	return b.read(ctx, key, version)
+}
+
+func (b *Bucket) read(ctx context.Context, key, version string) (Stored, error) {
+	in := &s3.GetObjectInput{Bucket: aws.String(b.name), Key: aws.String(key)}
+	if version != "" {
+		in.VersionId = aws.String(version)
+	}
+	out, err := b.api.GetObject(ctx, in)
 	if err != nil {
-		if code(err) == "NoSuchKey" || code(err) == "NotFound" {
-			return nil, fmt.Errorf("reading s3://%s/%s: %w", b.name, key, ErrNotFound)
+		switch code(err) {
+		case "NoSuchKey", "NotFound", "NoSuchVersion":
+			return Stored{}, fmt.Errorf("reading s3://%s/%s: %w", b.name, key, ErrNotFound)
 		}
-		return nil, b.explain("reading", key, err)
+		return Stored{}, b.explain("reading", key, err)
 	}
 	defer out.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(out.Body, maxGet+1))
 	if err != nil {
-		return nil, b.explain("reading", key, err)
+		return Stored{}, b.explain("reading", key, err)
 	}
 	if len(body) > maxGet {
-		return nil, fmt.Errorf("reading s3://%s/%s: it has more than %d bytes", b.name, key, maxGet)
+		return Stored{}, fmt.Errorf("reading s3://%s/%s: it has more than %d bytes", b.name, key, maxGet)
 	}
-	return body, nil
+	return Stored{Body: body, ETag: aws.ToString(out.ETag), VersionID: aws.ToString(out.VersionId)}, nil
 }
 
-// createTries bounds Create: S3 resolves a conflict between two writers within a second.
-const createTries = 6
+// Open streams one version of an object, for what is too large to be read whole. Close it.
+func (b *Bucket) Open(ctx context.Context, key, version string) (io.ReadCloser, error) {
+	in := &s3.GetObjectInput{Bucket: aws.String(b.name), Key: aws.String(key)}
+	if version != "" {
+		in.VersionId = aws.String(version)
+	}
+	out, err := b.api.GetObject(ctx, in)
+	if err != nil {
+		return nil, b.explain("reading", key, err)
+	}
+	return out.Body, nil
+}
+
+// conditionalTries bounds Create and Replace: S3 resolves a conflict between two writers within a second.
+const conditionalTries = 6
 
 // Create writes an object on the condition that it doesn't exist. It gives what the key holds afterwards: body, or what
 // another writer put there. Its outcome is certain: when S3 refused, or the reply was lost, the object is read and compared.
-func (b *Bucket) Create(ctx context.Context, key, contentType string, body []byte) ([]byte, error) {
+func (b *Bucket) Create(ctx context.Context, key, contentType string, body []byte) (Stored, error) {
+	return b.conditionally(ctx, key, contentType, body, condition{absent: true})
+}
+
+// Replace writes an object on the condition that it is still the version with this ETag. It gives what the key holds afterwards, as
+// Create does: whether that is body says who won.
+func (b *Bucket) Replace(ctx context.Context, key, contentType string, body []byte, etag string) (Stored, error) {
+	return b.conditionally(ctx, key, contentType, body, condition{etag: etag})
+}
+
+func (b *Bucket) conditionally(ctx context.Context, key, contentType string, body []byte, only condition) (Stored, error) {
 	var refused error
-	for try := range createTries {
+	for try := range conditionalTries {
 		if try > 0 {
 			select {
 			case <-time.After(100 * time.Millisecond << try):
 			case <-ctx.Done():
-				return nil, b.explain("writing", key, context.Cause(ctx))
+				return Stored{}, b.explain("writing", key, context.Cause(ctx))
 			}
 		}
-		_, err := b.put(ctx, key, contentType, body, aws.String("*"))
+		_, stored, err := b.put(ctx, key, contentType, body, only)
 		if err == nil {
-			return body, nil
+			return stored, nil
 		}
 		refused = err
 		switch code(err) {
 		case "AccessDenied", "NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch":
-			return nil, err
+			return Stored{}, err
 		case "ConditionalRequestConflict": // another write is under way: S3 asks to send it again
 			continue
 		}
 		// 412 is the answer to the SDK's second sending of our own successful write as well; and after a lost reply only
 		// the object itself tells.
-		there, err := b.Get(ctx, key)
+		there, err := b.Read(ctx, key)
 		switch {
+		case err == nil && only.etag != "" && there.ETag == only.etag && !bytes.Equal(there.Body, body):
+			continue // nobody wrote: the request was lost on its way there
 		case err == nil:
 			return there, nil
 		case !errors.Is(err, ErrNotFound):
-			return nil, errors.Join(refused, err)
+			return Stored{}, errors.Join(refused, err)
+		case only.etag != "":
+			return Stored{}, fmt.Errorf("writing s3://%s/%s: it was there with ETag %s and is gone: somebody deleted it", b.name, key, only.etag)
 		}
 	}
-	return nil, refused
+	return Stored{}, refused
+}
+
+// Listed is one object of a listing.
+type Listed struct {
+	Key          string
+	Bytes        int64
+	LastModified time.Time
+}
+
+// List gives the objects below a prefix, in the order of their keys.
+func (b *Bucket) List(ctx context.Context, prefix string) ([]Listed, error) {
+	var all []Listed
+	pages := s3.NewListObjectsV2Paginator(b.api, &s3.ListObjectsV2Input{Bucket: aws.String(b.name), Prefix: aws.String(prefix)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, b.explain("listing", prefix, err)
+		}
+		for _, o := range page.Contents {
+			all = append(all, Listed{Key: aws.ToString(o.Key), Bytes: aws.ToInt64(o.Size), LastModified: aws.ToTime(o.LastModified)})
+		}
+	}
+	return all, nil
+}
+
+// Delete deletes an object; in a versioned bucket it hides it until the lifecycle rule for old versions takes it.
+func (b *Bucket) Delete(ctx context.Context, key string) error {
+	if _, err := b.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(b.name), Key: aws.String(key)}); err != nil {
+		return b.explain("deleting", key, err)
+	}
+	return nil
 }
 
 // explain names the object, what was done to it, and the remedy where one is known.
@@ -164,7 +259,7 @@ func (b *Bucket) explain(doing, key string, err error) error {
 	at := fmt.Sprintf("%s s3://%s/%s", doing, b.name, key)
 	switch code(err) {
 	case "AccessDenied":
-		return fmt.Errorf("%s: access denied: the function's role needs s3:PutObject and s3:GetObject there, and kms:GenerateDataKey and kms:Decrypt on the bucket's key: %w", at, err)
+		return fmt.Errorf("%s: access denied: the function's role needs s3:PutObject, s3:GetObject and s3:DeleteObject there, s3:ListBucket on the bucket, and kms:GenerateDataKey and kms:Decrypt on the bucket's key: %w", at, err)
 	case "NoSuchBucket":
 		return fmt.Errorf("%s: the bucket does not exist: deploy the stage's foundation stack, or correct DATA_BUCKET: %w", at, err)
 	}
