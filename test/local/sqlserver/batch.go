@@ -649,6 +649,7 @@ func (s *session) selectStatement(ctx context.Context, st *ast.SelectStatement, 
 		}
 	}
 	p := s.newPlanner(vars)
+	p.streamed, _ = st.QueryExpression.(*ast.QuerySpecification)
 	sql, cols, err := p.statementQuery(st)
 	if err != nil {
 		return err
@@ -694,6 +695,7 @@ func (s *session) stream(ctx context.Context, sql string, args []any, cols []col
 	s.writeDone(true)
 	s.out.colMetadata(cols)
 	enc := newRowEncoder(cols, s.textSize)
+	past := stmt.Columns() > len(cols) // the last column says of TOP … WITH TIES whether the row is past them
 	rows := int64(0)
 	done := ctx.Done()
 	for {
@@ -723,7 +725,7 @@ func (s *session) stream(ctx context.Context, sql string, args []any, cols []col
 		if err != nil {
 			return err
 		}
-		if !ok {
+		if !ok || past && stmt.Int(len(cols)) != 0 {
 			break
 		}
 		s.out.b = enc.append(s.out.b, stmt)

@@ -2,6 +2,7 @@ package sqlserver
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -36,6 +37,12 @@ func convert(v any, from, to sqlType, style int) (any, error) {
 		return nil, nil
 	}
 	switch {
+	case to.id != tVariant && from.id == tVariant:
+		v, from := fromVariant(asBytes(v))
+		if !explicitlyConvertible(from, to) {
+			return nil, notConvertible(from, to)
+		}
+		return convert(v, from, to, style)
 	case to.isInteger():
 		return toInteger(v, from, to)
 	case to.isMoney(), to.id == tDecimal:
@@ -44,10 +51,20 @@ func convert(v any, from, to sqlType, style int) (any, error) {
 		return toFloat(v, from, to)
 	case to.isTime():
 		return toTime(v, from, to, style)
+	case to.id == tVariant:
+		return toVariant(v, from), nil
+	case to.isCLR():
+		if !from.isBinary() && from.id != to.id {
+			return nil, notConvertible(from, to)
+		}
+		return asBytes(v), nil
 	case to.isString():
 		s, err := toText(v, from, to, style)
 		if err != nil {
 			return nil, err
+		}
+		if to.id == tJSON && !json.Valid([]byte(s)) {
+			return nil, newError(13609, 16, "JSON text is not properly formatted.")
 		}
 		return fitText(s, from, to)
 	case to.isBinary():
@@ -422,7 +439,7 @@ func toText(v any, from, to sqlType, style int) (string, error) {
 		if to.isUnicode() {
 			return fromUTF16(append([]byte{}, b...)), nil
 		}
-		return fromCP1252(b), nil
+		return fromPage(b, to.page()), nil
 	}
 	return "", notConvertible(from, to)
 }
@@ -440,7 +457,7 @@ func groupThousands(s string) string {
 	return whole + "." + frac
 }
 
-// formatFloat writes six digits, or in style 3 all that count.
+// formatFloat writes six digits at most, or as many as a style asks for; those of style 3 lose nothing.
 func formatFloat(f float64, t sqlType, style int) string {
 	fix := func(s string) string {
 		mantissa, exp, ok := strings.Cut(s, "e")
@@ -461,9 +478,9 @@ func formatFloat(f float64, t sqlType, style int) string {
 		return fix(strconv.FormatFloat(f, 'e', 15, 64))
 	case 3:
 		if t.id == tReal {
-			return fix(strconv.FormatFloat(f, 'g', 9, 64))
+			return fix(strconv.FormatFloat(f, 'e', 8, 64))
 		}
-		return fix(strconv.FormatFloat(f, 'g', 17, 64))
+		return fix(strconv.FormatFloat(f, 'e', 16, 64))
 	}
 	return fix(strconv.FormatFloat(f, 'g', 6, 64))
 }
@@ -471,12 +488,12 @@ func formatFloat(f float64, t sqlType, style int) string {
 // fitText cuts and pads a text to its type. Numbers that don't fit are errors, texts are cut.
 func fitText(s string, from, to sqlType) (any, error) {
 	if !to.isUnicode() {
-		s = toVarchar(s)
+		s = to.inPage(s)
 	}
 	if to.length == maxLength || to.isLob() {
 		return s, nil
 	}
-	n := utf16Length(s)
+	n := to.units(s)
 	if n > int(to.length) {
 		switch {
 		case from.isInteger() && !to.isUnicode():
@@ -486,7 +503,8 @@ func fitText(s string, from, to sqlType) (any, error) {
 		case from.id == tGUID:
 			return nil, newError(8170, 16, "Insufficient result space to convert uniqueidentifier value to char.")
 		}
-		return cutUTF16(s, int(to.length)), nil
+		s = to.cut(s, int(to.length))
+		n = to.units(s)
 	}
 	return padText(s, n, to), nil
 }
@@ -520,10 +538,12 @@ func toBinary(v any, from, to sqlType, style int) (any, error) {
 		} else if from.isUnicode() {
 			b = appendUTF16(nil, []byte(s))
 		} else {
-			b = appendCP1252(nil, []byte(s))
+			b = appendPage(nil, []byte(s), from.page())
 		}
 	case from.id == tGUID:
 		b = guidWire(asBytes(v))
+	case from.isCLR():
+		b = asBytes(v)
 	case from.isInteger() || from.isMoney():
 		size := map[typeID]int{tBit: 1, tTinyInt: 1, tSmallInt: 2, tInt: 4, tSmallMoney: 4, tBigInt: 8, tMoney: 8}[from.id]
 		full := make([]byte, 8)
@@ -628,11 +648,11 @@ func assign(v any, from, to sqlType, table, column string) (any, error) {
 	if to.isString() && to.length != maxLength && !to.isLob() && from.isString() {
 		s := v.(string)
 		if !to.isUnicode() {
-			s = toVarchar(s)
+			s = to.inPage(s)
 		}
-		if n := utf16Length(s); n > int(to.length) {
+		if n := to.units(s); n > int(to.length) {
 			// Blanks that don't fit are cut without a word.
-			if cut := cutUTF16(s, int(to.length)); strings.Trim(s[len(cut):], " ") != "" {
+			if cut := to.cut(s, int(to.length)); strings.Trim(s[len(cut):], " ") != "" {
 				e := newError(errTruncation, 16, "String or binary data would be truncated in table '%s', column '%s'. Truncated value: '%s'.", table, column, cutUTF16(s, min(int(to.length), 100)))
 				return nil, e
 			}

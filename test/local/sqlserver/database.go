@@ -69,7 +69,7 @@ type tableColumn struct {
 	Identity    bool
 	Seed        int64
 	Increment   int64
-	// Collation is what was declared; every comparison uses the server's own.
+	// Collation is what was declared: it gives the code page; every comparison uses the server's own.
 	Collation string `json:",omitempty"`
 
 	typ sqlType
@@ -323,6 +323,9 @@ func loadCatalog(conn *dbConn) (*catalog, error) {
 		}
 		for _, col := range t.Columns {
 			if col.typ, err = parseStoredType(col.Type); err != nil {
+				return nil, err
+			}
+			if col.typ.coll, err = collationOf(col.typ, col.Collation); err != nil {
 				return nil, err
 			}
 		}

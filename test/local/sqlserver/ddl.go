@@ -16,7 +16,7 @@ func (t sqlType) storageClass() string {
 		return "REAL"
 	case t.isString():
 		return "TEXT COLLATE " + collationName
-	case t.isBinary(), t.id == tGUID, t.id == tDateTimeOffset, t.wide():
+	case t.isBinary(), t.isCLR(), t.id == tVariant, t.id == tGUID, t.id == tDateTimeOffset, t.wide():
 		return "BLOB"
 	}
 	return "INTEGER"
@@ -228,6 +228,9 @@ func (p *planner) columnDefinition(t *table, d *ast.ColumnDefinition) error {
 	c.Type = c.typ.String()
 	if d.Collation != nil {
 		c.Collation = d.Collation.Value
+		if c.typ.coll, err = collationOf(c.typ, c.Collation); err != nil {
+			return err
+		}
 	}
 	if c.typ.id == tRowVersion {
 		c.Nullable = false

@@ -449,8 +449,8 @@ func registerTexts() {
 		case t.isUnicode():
 			return int64(2 * utf16Length(string(c.Bytes(0)))), nil
 		case t.isString():
-			return int64(utf16Length(string(c.Bytes(0)))), nil
-		case t.isBinary():
+			return int64(t.units(string(c.Bytes(0)))), nil
+		case t.isBinary(), t.isCLR():
 			return int64(len(c.Bytes(0))), nil
 		}
 		return int64(t.storageSize()), nil
@@ -625,7 +625,7 @@ func registerTexts() {
 		case t.isUnicode():
 			b = appendUTF16(nil, b)
 		case t.isString():
-			b = appendCP1252(nil, b)
+			b = appendPage(nil, b, t.page())
 		}
 		switch strings.ToUpper(string(c.Bytes(0))) {
 		case "SHA2_256":

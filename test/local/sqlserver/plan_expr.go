@@ -426,13 +426,14 @@ func (p *planner) concatenate(a, b expr) (expr, error) {
 		id, limit = tNVarChar, 4000
 	}
 	n := a.typ.length + b.typ.length
-	x := expr{typ: sqlType{id: id, length: n}, nullable: a.nullable || b.nullable, sql: fmt.Sprintf("(%s || %s)", a.sql, b.sql)}
+	coll := max(a.typ.coll, b.typ.coll)
+	x := expr{typ: sqlType{id: id, length: n, coll: coll}, nullable: a.nullable || b.nullable, sql: fmt.Sprintf("(%s || %s)", a.sql, b.sql)}
 	switch {
 	case a.typ.length == maxLength || b.typ.length == maxLength:
 		x.typ.length = maxLength
 	case n > limit:
 		x.typ.length = limit
-		x.sql = fmt.Sprintf("ms_cast(%s, %d, %d, -1)", x.sql, sqlType{id: id, length: maxLength}.code(), x.typ.code())
+		x.sql = fmt.Sprintf("ms_cast(%s, %d, %d, -1)", x.sql, sqlType{id: id, length: maxLength, coll: coll}.code(), x.typ.code())
 	}
 	if a.constant && b.constant && a.value != nil && b.value != nil {
 		return constantExpr(a.value.(string)+b.value.(string), x.typ), nil
@@ -818,8 +819,11 @@ func (p *planner) compare(op string, a, b expr) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if t.isLob() {
+	if t.id == tText || t.id == tNText || t.id == tImage {
 		return "", newError(402, 16, "The data types %s and %s are incompatible in the %s operator.", a.typ.name(), b.typ.name(), op)
+	}
+	if err := sortable(t); err != nil {
+		return "", err
 	}
 	// Fixed lengths need no padding where trailing blanks don't count.
 	if t.id == tChar {

@@ -159,6 +159,9 @@ func (p *planner) aggregate(name string, f *ast.FunctionCall, sc *scope) (expr, 
 		if args[0].typ.id == tBit || args[0].typ.isLob() {
 			return expr{}, newError(8117, 16, "Operand data type %s is invalid for %s operator.", args[0].typ.name(), name)
 		}
+		if err := sortable(args[0].typ); err != nil {
+			return expr{}, err
+		}
 		return expr{sql: name + "(" + args[0].collated() + ")" + over, typ: args[0].typ, nullable: true, lo: args[0].lo, hi: args[0].hi, bounded: args[0].bounded}, nil
 	case "sum", "avg":
 		if err := need(1, 1); err != nil {

@@ -76,7 +76,10 @@ func (p *planner) union(q *ast.BinaryQueryExpression, outer *scope) (string, []c
 			if n < 1 || n > len(cols) {
 				return "", nil, newError(104, 16, "ORDER BY items must appear in the select list if the statement contains a UNION, INTERSECT or EXCEPT operator.")
 			}
-			terms = append(terms, orderTerm(fmt.Sprint(n), cols[n-1].typ, o.SortOrder))
+			if err := sortable(cols[n-1].typ); err != nil {
+				return "", nil, err
+			}
+			terms = append(terms, orderTerm(fmt.Sprintf("c%d", n), cols[n-1].typ, o.SortOrder))
 		}
 		sql = "SELECT * FROM (" + sql + ") ORDER BY " + strings.Join(terms, ", ")
 	}
@@ -93,10 +96,9 @@ func columnNamed(cols []column, name string) int {
 	return 0
 }
 
+// orderTerm sorts texts by their collation and a datetimeoffset by its instant alone.
 func orderTerm(sql string, t sqlType, order string) string {
-	if t.isString() {
-		sql += " COLLATE " + collationName
-	}
+	sql = expr{sql: sql, typ: t}.comparable()
 	if order == "Descending" {
 		sql += " DESC"
 	}
@@ -248,9 +250,10 @@ func (p *planner) selection(q *ast.QuerySpecification, outer *scope) (string, []
 	}
 
 	distinct := q.UniqueRowFilter == "Distinct"
+	ties := q.TopRowFilter != nil && q.TopRowFilter.WithTies
 	var order string
 	if q.OrderByClause != nil {
-		terms, err := p.orderBy(q, exprs, cols, sc, distinct)
+		terms, err := p.orderBy(q, exprs, cols, sc, distinct, ties)
 		if err != nil {
 			return "", nil, err
 		}
@@ -263,6 +266,14 @@ func (p *planner) selection(q *ast.QuerySpecification, outer *scope) (string, []
 		group = " GROUP BY NULL"
 	}
 
+	if ties {
+		switch {
+		case order == "":
+			return "", nil, newError(1062, 15, "The TOP N WITH TIES clause is not allowed without a corresponding ORDER BY clause.")
+		case distinct:
+			return "", nil, notSupported("SELECT DISTINCT TOP … WITH TIES")
+		}
+	}
 	limit, err := p.limit(q, sc)
 	if err != nil {
 		return "", nil, err
@@ -281,6 +292,19 @@ func (p *planner) selection(q *ast.QuerySpecification, outer *scope) (string, []
 	sql := "SELECT "
 	if distinct {
 		sql += "DISTINCT "
+	}
+	if ties {
+		// A row's rank among what is ordered says whether it is past the last one and its ties.
+		list = append(list, fmt.Sprintf("rank() OVER (%s) > %s AS past", order, strings.TrimPrefix(limit, " LIMIT ")))
+		sql += strings.Join(list, ", ") + from + where + group + having + order
+		if q == p.streamed {
+			return sql, cols, nil
+		}
+		var names []string
+		for i := range cols {
+			names = append(names, fmt.Sprintf("c%d", i+1))
+		}
+		return "SELECT " + strings.Join(names, ", ") + " FROM (" + sql + ") WHERE NOT past", cols, nil
 	}
 	return sql + strings.Join(list, ", ") + from + where + group + having + order + limit, cols, nil
 }
@@ -304,7 +328,7 @@ func (p *planner) elementName(el *ast.SelectScalarExpression) string {
 	return ""
 }
 
-func (p *planner) orderBy(q *ast.QuerySpecification, exprs []expr, cols []column, sc *scope, distinct bool) ([]string, error) {
+func (p *planner) orderBy(q *ast.QuerySpecification, exprs []expr, cols []column, sc *scope, distinct, ties bool) ([]string, error) {
 	var terms []string
 	for i, o := range q.OrderByClause.OrderByElements {
 		n := 0
@@ -323,11 +347,21 @@ func (p *planner) orderBy(q *ast.QuerySpecification, exprs []expr, cols []column
 			continue
 		}
 		if n > 0 {
-			terms = append(terms, orderTerm(fmt.Sprint(n), cols[n-1].typ, o.SortOrder))
+			if err := sortable(cols[n-1].typ); err != nil {
+				return nil, err
+			}
+			sql := fmt.Sprint(n)
+			if ties || cols[n-1].typ.id == tDateTimeOffset { // where a number wouldn't stand for the column
+				sql = exprs[n-1].sql
+			}
+			terms = append(terms, orderTerm(sql, cols[n-1].typ, o.SortOrder))
 			continue
 		}
 		e, err := p.expression(o.Expression, sc)
 		if err != nil {
+			return nil, err
+		}
+		if err := sortable(e.typ); err != nil {
 			return nil, err
 		}
 		if distinct {
@@ -365,8 +399,8 @@ func (p *planner) limit(q *ast.QuerySpecification, sc *scope) (string, error) {
 		return x.sql, nil
 	}
 	if t := q.TopRowFilter; t != nil {
-		if t.Percent || t.WithTies {
-			return "", notSupported("TOP … PERCENT and TOP … WITH TIES")
+		if t.Percent {
+			return "", notSupported("TOP … PERCENT")
 		}
 		n, err := count(t.Expression)
 		if err != nil {

@@ -23,6 +23,8 @@ type planner struct {
 	ctes    []*cte
 	with    []string // the SQL of the CTEs
 	depth   int
+	// streamed is the query whose rows go straight to the client, which can stop reading after the last of TOP … WITH TIES.
+	streamed *ast.QuerySpecification
 }
 
 // maxDepth is how deep expressions and queries may nest.
@@ -135,6 +137,19 @@ func (e expr) comparable() string {
 	return e.collated()
 }
 
+// sortable refuses types whose values have no order.
+func sortable(t sqlType) error {
+	switch {
+	case t.id == tText || t.id == tNText || t.id == tImage:
+		return newError(306, 16, "The text, ntext, and image data types cannot be compared or sorted, except when using IS NULL or LIKE operator.")
+	case t.id == tXML || t.id == tJSON || t.id == tGeography || t.id == tGeometry:
+		return newError(305, 16, "The %s data type cannot be compared or sorted, except when using the IS NULL operator.", t.name())
+	case t.id == tVariant || t.id == tHierarchyID:
+		return notSupported("comparing and sorting %s", t.name())
+	}
+	return nil
+}
+
 // cast converts an expression as CAST does.
 func (p *planner) cast(e expr, to sqlType, style int) (expr, error) {
 	if e.typ.id == tNull && e.constant {
@@ -184,7 +199,7 @@ func widen(e expr, to sqlType) (string, bool) {
 		return fmt.Sprintf("(%s * %d)", e.sql, pow10[by]), true
 	}
 	switch {
-	case from.id == to.id && from.length == to.length && from.prec == to.prec && from.scale == to.scale:
+	case from.id == to.id && from.length == to.length && from.prec == to.prec && from.scale == to.scale && from.coll == to.coll:
 		return e.sql, true
 	case from.isInteger() && to.isInteger():
 		lo, hi := e.bounds()
@@ -214,8 +229,8 @@ func widen(e expr, to sqlType) (string, bool) {
 		return "(" + e.sql + " / 1e4)", true
 	case from.id == tReal && to.id == tFloat:
 		return e.sql, true
-	case from.isString() && to.isString() && !to.isLob() && !from.isLob():
-		if (from.isUnicode() && !to.isUnicode()) || to.id == tChar || to.id == tNChar {
+	case from.isString() && to.isString() && !to.isLob() && !from.isLob() && to.id != tJSON:
+		if !to.isUnicode() && (from.isUnicode() || from.page() != to.page()) || to.id == tChar || to.id == tNChar {
 			return "", false
 		}
 		if to.length == maxLength || from.length != maxLength && from.length <= to.length {

@@ -38,6 +38,11 @@ const (
 	tNText
 	tImage
 	tXML
+	tJSON
+	tVariant
+	tHierarchyID
+	tGeography
+	tGeometry
 )
 
 // maxLength is the length of a (max) type.
@@ -64,6 +69,9 @@ const maxPrecision = 38
 //	char, varchar, nchar, …       TEXT in UTF-8, a lone surrogate as the three bytes that it would have (WTF-8); collation mssql
 //	binary, varbinary, rowversion BLOB
 //	uniqueidentifier              BLOB, its 16 bytes in the order in which SQL Server compares them
+//	json                          TEXT as it came
+//	sql_variant                   BLOB, the type's code in 8 bytes big-endian and the value; variant.go has the forms
+//	hierarchyid, geography, …     BLOB, the bytes that SQL Server would serialize
 type sqlType struct {
 	id     typeID
 	length int32 // of strings in characters, of binaries in bytes; maxLength for (max)
@@ -71,6 +79,8 @@ type sqlType struct {
 	scale  uint8 // of decimals, and the fractional digits of times
 	// numeric is set on a decimal that was declared as numeric; it is the same type under another name.
 	numeric bool
+	// coll is the collation of a text, by its place in collations; 0 is the server's own.
+	coll uint16
 }
 
 var typeNames = [...]string{
@@ -79,7 +89,8 @@ var typeNames = [...]string{
 	tTime: "time", tSmallDateTime: "smalldatetime", tDateTime: "datetime", tDateTime2: "datetime2",
 	tDateTimeOffset: "datetimeoffset", tChar: "char", tVarChar: "varchar", tNChar: "nchar", tNVarChar: "nvarchar",
 	tBinary: "binary", tVarBinary: "varbinary", tGUID: "uniqueidentifier", tRowVersion: "timestamp", tText: "text",
-	tNText: "ntext", tImage: "image", tXML: "xml",
+	tNText: "ntext", tImage: "image", tXML: "xml", tJSON: "json", tVariant: "sql_variant", tHierarchyID: "hierarchyid",
+	tGeography: "geography", tGeometry: "geometry",
 }
 
 // name is the type's name without parameters.
@@ -115,10 +126,15 @@ func (t sqlType) isLob() bool {
 	return t.id == tText || t.id == tNText || t.id == tImage || t.id == tXML
 }
 func (t sqlType) isUnicode() bool {
-	return t.id == tNChar || t.id == tNVarChar || t.id == tNText || t.id == tXML
+	return t.id == tNChar || t.id == tNVarChar || t.id == tNText || t.id == tXML || t.id == tJSON
 }
 func (t sqlType) isString() bool {
-	return t.id >= tChar && t.id <= tNVarChar || t.id == tText || t.id == tNText || t.id == tXML
+	return t.id >= tChar && t.id <= tNVarChar || t.id == tText || t.id == tNText || t.id == tXML || t.id == tJSON
+}
+
+// isCLR says whether the type is one of the .NET ones, which clients get as user-defined types.
+func (t sqlType) isCLR() bool {
+	return t.id == tHierarchyID || t.id == tGeography || t.id == tGeometry
 }
 func (t sqlType) isBinary() bool {
 	return t.id == tBinary || t.id == tVarBinary || t.id == tRowVersion || t.id == tImage
@@ -132,11 +148,11 @@ func (t sqlType) wide() bool { return t.id == tDecimal && t.prec > 18 }
 
 // code packs the type into an integer, which is how functions in SQLite learn of it.
 func (t sqlType) code() int64 {
-	return int64(t.id) | int64(t.prec)<<8 | int64(t.scale)<<16 | int64(uint32(t.length))<<24
+	return int64(t.id) | int64(t.prec)<<8 | int64(t.scale)<<16 | int64(uint16(t.length))<<24 | int64(t.coll)<<40
 }
 
 func typeOfCode(c int64) sqlType {
-	return sqlType{id: typeID(c & 0xff), prec: uint8(c >> 8), scale: uint8(c >> 16), length: int32(uint32(c >> 24))}
+	return sqlType{id: typeID(c & 0xff), prec: uint8(c >> 8), scale: uint8(c >> 16), length: int32(int16(c >> 24)), coll: uint16(c >> 40)}
 }
 
 // precedence: where two types meet, the one with the lower number wins.
@@ -145,7 +161,7 @@ var precedence = [...]int{
 	tXML: 3, tDateTimeOffset: 4, tDateTime2: 5, tDateTime: 6, tSmallDateTime: 7, tDate: 8, tTime: 9, tFloat: 10, tReal: 11,
 	tDecimal: 12, tMoney: 13, tSmallMoney: 14, tBigInt: 15, tInt: 16, tSmallInt: 17, tTinyInt: 18, tBit: 19, tNText: 20,
 	tText: 21, tImage: 22, tRowVersion: 23, tGUID: 24, tNVarChar: 25, tNChar: 26, tVarChar: 27, tChar: 28, tVarBinary: 29,
-	tBinary: 30, tNull: 99,
+	tBinary: 30, tVariant: 2, tHierarchyID: 1, tGeography: 1, tGeometry: 1, tJSON: 3, tNull: 99,
 }
 
 // asDecimal is the decimal that holds every value of an exact number's type.
@@ -222,7 +238,7 @@ func commonType(a, b sqlType) (sqlType, error) {
 		if hi.id == tText || lo.id == tText || hi.id == tNText || lo.id == tNText {
 			n = maxLength
 		}
-		return sqlType{id: id, length: n}, nil
+		return sqlType{id: id, length: n, coll: max(hi.coll, lo.coll)}, nil
 	case hi.isBinary() && lo.isBinary():
 		n := max(hi.length, lo.length)
 		if hi.length == maxLength || lo.length == maxLength {
@@ -262,10 +278,16 @@ func implicitlyConvertible(from, to sqlType) bool {
 	switch {
 	case from.isNumber() && to.isNumber(), from.isString() && to.isString(), from.isBinary() && to.isBinary():
 		return true
+	case from.isCLR() || to.isCLR():
+		return from.isBinary()
+	case from.id == tVariant:
+		return false
+	case to.id == tVariant:
+		return !from.isMax() && !from.isLob() && from.id != tJSON && from.id != tRowVersion
 	case from.isString():
 		return !to.isBinary() || to.id == tXML
 	case to.isString():
-		return !from.isLob()
+		return !from.isLob() && (!from.isBinary() || to.id != tJSON)
 	case from.isTime() && to.isTime():
 		return (from.id != tDate || to.id != tTime) && (from.id != tTime || to.id != tDate)
 	case from.isNumber() && (to.id == tDateTime || to.id == tSmallDateTime):
@@ -286,6 +308,10 @@ func explicitlyConvertible(from, to sqlType) bool {
 	switch {
 	case from.isString() && to.isBinary(), from.isBinary() && to.isString():
 		return true
+	case from.isCLR() && to.isBinary():
+		return true
+	case from.id == tVariant:
+		return !to.isLob() && !to.isCLR() && to.id != tJSON && to.id != tRowVersion
 	case from.id == tDateTime || from.id == tSmallDateTime:
 		return to.isNumber() || to.isBinary()
 	}
@@ -310,7 +336,8 @@ func parseTypeName(name string, params []string, inCast bool) (sqlType, error) {
 		"bit": tBit, "tinyint": tTinyInt, "smallint": tSmallInt, "int": tInt, "integer": tInt, "bigint": tBigInt,
 		"smallmoney": tSmallMoney, "money": tMoney, "real": tReal, "date": tDate, "smalldatetime": tSmallDateTime,
 		"datetime": tDateTime, "uniqueidentifier": tGUID, "rowversion": tRowVersion, "timestamp": tRowVersion,
-		"text": tText, "ntext": tNText, "image": tImage, "xml": tXML,
+		"text": tText, "ntext": tNText, "image": tImage, "xml": tXML, "json": tJSON, "sql_variant": tVariant,
+		"hierarchyid": tHierarchyID, "geography": tGeography, "geometry": tGeometry,
 	}
 	if id, ok := simple[name]; ok {
 		if len(params) > 0 {
@@ -320,7 +347,7 @@ func parseTypeName(name string, params []string, inCast bool) (sqlType, error) {
 		switch id {
 		case tRowVersion:
 			t.length = 8
-		case tText, tNText, tImage, tXML:
+		case tText, tNText, tImage, tXML, tJSON:
 			t.length = maxLength
 		}
 		return t, nil

@@ -46,6 +46,8 @@ const (
 	wireNVarchar       = 0xE7
 	wireNChar          = 0xEF
 	wireXML            = 0xF1
+	wireUDT            = 0xF0
+	wireVariant        = 0x62
 )
 
 const (
@@ -131,7 +133,7 @@ func appendTypeInfo(b []byte, t sqlType, nullable bool) []byte {
 		}
 		b = append(b, id)
 		length(t.length)
-		return append(b, collation[:]...)
+		return append(b, collations[t.coll].wire[:]...)
 	case tNChar, tNVarChar:
 		id := byte(wireNVarchar)
 		if t.id == tNChar {
@@ -139,7 +141,7 @@ func appendTypeInfo(b []byte, t sqlType, nullable bool) []byte {
 		}
 		b = append(b, id)
 		length(2 * t.length)
-		return append(b, collation[:]...)
+		return append(b, collations[t.coll].wire[:]...)
 	case tBinary, tRowVersion:
 		b = append(b, wireBigBinary)
 		length(t.length)
@@ -149,9 +151,15 @@ func appendTypeInfo(b []byte, t sqlType, nullable bool) []byte {
 		length(t.length)
 		return b
 	case tText:
-		return append(append(b, wireText, 0xFF, 0xFF, 0xFF, 0x7F), collation[:]...)
+		return append(append(b, wireText, 0xFF, 0xFF, 0xFF, 0x7F), collations[t.coll].wire[:]...)
 	case tNText:
-		return append(append(b, wireNText, 0xFE, 0xFF, 0xFF, 0x7F), collation[:]...)
+		return append(append(b, wireNText, 0xFE, 0xFF, 0xFF, 0x7F), collations[t.coll].wire[:]...)
+	case tJSON: // a client that doesn't ask for the type's own form gets a text
+		return append(append(b, wireNVarchar, 0xFF, 0xFF), collations[t.coll].wire[:]...)
+	case tVariant:
+		return binary.LittleEndian.AppendUint32(append(b, wireVariant), maxVariant)
+	case tHierarchyID, tGeography, tGeometry:
+		return appendUDTInfo(b, t)
 	case tImage:
 		return append(b, wireImage, 0xFF, 0xFF, 0xFF, 0x7F)
 	case tXML:
@@ -163,8 +171,10 @@ func appendTypeInfo(b []byte, t sqlType, nullable bool) []byte {
 // appendNull appends NULL of a type that isn't of the fixed form.
 func appendNull(b []byte, t sqlType) []byte {
 	switch {
-	case t.isMax() && !t.isLob() || t.id == tXML:
+	case t.isMax() && !t.isLob() || t.id == tXML || t.isCLR():
 		return binary.LittleEndian.AppendUint64(b, plpNull)
+	case t.id == tVariant:
+		return binary.LittleEndian.AppendUint32(b, 0)
 	case t.isLob():
 		return append(b, nullLobPointer)
 	case t.isString() || t.isBinary():
@@ -276,7 +286,8 @@ func encoderOf(t sqlType, nullable bool, textSize int64) encoder {
 	// Texts and bytes.
 	raw := func(b, v []byte) []byte { return append(b, v...) }
 	if t.isString() {
-		raw = appendCP1252
+		page := t.page()
+		raw = func(b, v []byte) []byte { return appendPage(b, v, page) }
 		if t.isUnicode() {
 			raw = appendUTF16
 		}
@@ -291,7 +302,9 @@ func encoderOf(t sqlType, nullable bool, textSize int64) encoder {
 			binary.LittleEndian.PutUint32(b[at:], uint32(len(b)-at-4))
 			return b
 		}
-	case t.isMax():
+	case t.id == tVariant:
+		return func(b []byte, s *sqlite.Stmt, i int) []byte { return appendVariant(b, s.Bytes(i)) }
+	case t.isMax() || t.isCLR():
 		return func(b []byte, s *sqlite.Stmt, i int) []byte {
 			at := len(b)
 			b = cutTo(raw(append(b, make([]byte, 12)...), s.Bytes(i)), at+12, textSize, t)
@@ -318,7 +331,7 @@ func cutTo(b []byte, from int, textSize int64, t sqlType) []byte {
 	if t.isUnicode() {
 		n &^= 1
 	}
-	if int64(len(b)-from) > n && t.id != tXML {
+	if int64(len(b)-from) > n && t.id != tXML && !t.isCLR() {
 		return b[:from+int(n)]
 	}
 	return b
@@ -410,7 +423,7 @@ func readTypeInfo(m *message) wireColumn {
 			w.plp, w.typ.length = true, maxLength
 		}
 		if collated {
-			m.bytes(5)
+			w.typ.coll = collationOfWire(m.bytes(5))
 		}
 	}
 	fixed := func(id typeID, n int) { w.typ, w.size = sqlType{id: id}, n }
@@ -482,7 +495,7 @@ func readTypeInfo(m *message) wireColumn {
 		w.lob = true
 		w.typ = sqlType{id: map[byte]typeID{wireText: tText, wireNText: tNText, wireImage: tImage}[w.id], length: maxLength}
 		if w.id != wireImage {
-			m.bytes(5)
+			w.typ.coll = collationOfWire(m.bytes(5))
 		}
 	case wireXML:
 		if m.u8() != 0 {
@@ -683,7 +696,7 @@ func (w wireColumn) decode(b []byte) (any, error) {
 	case t.isUnicode():
 		return fromUTF16(b), nil
 	case t.isString():
-		return fromCP1252(b), nil
+		return fromPage(b, t.page()), nil
 	}
 	return append([]byte{}, b...), nil
 }
