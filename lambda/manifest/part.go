@@ -19,10 +19,10 @@ type Part struct {
 	Partition string `json:"partition"`
 	// Segment counts from 0 within the partition.
 	Segment int `json:"segment"`
-	// From and To are where the segment begins and ends, in the text form of the partition's column; nil at the open end of a partition, or
-	// when it isn't read in pages.
-	From *string `json:"from,omitempty"`
-	To   *string `json:"to,omitempty"`
+	// After is the last value that the segment before read, in the text form of the partition's column: this one begins after it. Nil for
+	// the first of a partition. Through is the last value that this one read, whole; nil at the end of the partition.
+	After   *string `json:"after,omitempty"`
+	Through *string `json:"through,omitempty"`
 	// Last says that the partition ends with this segment.
 	Last bool `json:"last"`
 
@@ -57,8 +57,8 @@ func DecodePart(b []byte) (Part, error) {
 		return Part{}, errors.New("the record of a part doesn't name its plan")
 	case p.Partition == "" || p.Attempt == "" || p.Segment < 0:
 		return Part{}, errors.New("the record of a part doesn't say which part it is, or whose")
-	case !p.Last && p.To == nil:
-		return Part{}, fmt.Errorf("segment %d of partition %s ends nowhere and isn't the last", p.Segment, p.Partition)
+	case p.Last == (p.Through != nil):
+		return Part{}, fmt.Errorf("segment %d of partition %s has to be the last or to say where it ends, one of the two", p.Segment, p.Partition)
 	}
 	return p, nil
 }

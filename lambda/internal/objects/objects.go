@@ -39,12 +39,11 @@ const (
 	// PartSize is the size in bytes of a part of a multipart upload: the smallest that S3 takes, since each is kept in memory.
 	// At most 10,000 parts make an object, so a stream is at most 50 GB.
 	PartSize = 5 << 20
-	// Buffers is how many parts are in memory at most: one being filled for each stream that is open at a time (Parquet and
-	// three channels), and two on their way.
-	Buffers = 6
+	// inFlight is how many parts are on their way at most, beside the one that each open stream fills.
+	inFlight = 2
 )
 
-// Bucket is the data bucket. Its memory is bounded by Buffers parts, however many streams are written.
+// Bucket is the data bucket. Its memory is bounded by one part for each stream that is open at a time, and two more.
 type Bucket struct {
 	api     API
 	name    string
@@ -52,17 +51,15 @@ type Bucket struct {
 	buffers chan *bytes.Buffer
 }
 
-// NewBucket makes a Bucket. keyARN is the KMS key that encrypts what is written; empty: the bucket's default.
-func NewBucket(api API, name, keyARN string) *Bucket {
-	b := &Bucket{api: api, name: name, keyARN: keyARN, buffers: make(chan *bytes.Buffer, Buffers)}
-	for range Buffers {
-		// All at once: what the largest run needs shows in the first.
-		b.buffers <- newBuffer()
+// NewBucket makes a Bucket that as many streams are written to at a time. keyARN is the KMS key that encrypts what is written; empty: the
+// bucket's default.
+func NewBucket(api API, name, keyARN string, streams int) *Bucket {
+	b := &Bucket{api: api, name: name, keyARN: keyARN, buffers: make(chan *bytes.Buffer, streams+inFlight)}
+	for range cap(b.buffers) {
+		b.buffers <- &bytes.Buffer{}
 	}
 	return b
 }
-
-func newBuffer() *bytes.Buffer { return bytes.NewBuffer(make([]byte, 0, PartSize)) }
 
 // Name is the bucket's name.
 func (b *Bucket) Name() string { return b.name }

@@ -27,6 +27,9 @@ import (
 
 var client *s3.Client
 
+// streams is how many streams the tests' buckets are made for.
+const streams = 4
+
 // One emulator serves all tests of the package; each test has a bucket of its own.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -49,7 +52,7 @@ func TestMain(m *testing.M) {
 
 func TestStreamsArriveWhole(t *testing.T) {
 	api := newBucket(t)
-	b := objects.NewBucket(api, api.name, "")
+	b := objects.NewBucket(api, api.name, "", streams)
 	for _, c := range []struct {
 		name  string
 		size  int
@@ -94,8 +97,8 @@ func TestStreamsArriveWhole(t *testing.T) {
 // More streams than buffers would wait for one another for ever if a closed one kept its buffer.
 func TestBuffersComeBack(t *testing.T) {
 	api := newBucket(t)
-	b := objects.NewBucket(api, api.name, "")
-	for i := range objects.Buffers * 3 {
+	b := objects.NewBucket(api, api.name, "", streams)
+	for i := range (streams + 2) * 3 {
 		w := b.NewWriter(t.Context(), fmt.Sprint("f", i), "text/csv")
 		if _, err := w.Write(make([]byte, objects.PartSize+1)); err != nil {
 			t.Fatal(err)
@@ -121,8 +124,8 @@ func TestTheBufferOfAFailedWriteIsNotUsedAgain(t *testing.T) {
 				t.Errorf("the failed request reads %q, %v", got, err)
 			}
 		})
-	}}, api.name, "")
-	for i, text := range append([]string{"first"}, slices.Repeat([]string{"other"}, objects.Buffers)...) {
+	}}, api.name, "", streams)
+	for i, text := range append([]string{"first"}, slices.Repeat([]string{"other"}, (streams + 2))...) {
 		w := b.NewWriter(t.Context(), fmt.Sprint("f", i), "text/csv")
 		if _, err := io.WriteString(w, text); err != nil {
 			t.Fatal(err)
@@ -154,7 +157,7 @@ func (f failingOnce) PutObject(ctx context.Context, in *s3.PutObjectInput, o ...
 
 func TestAFailedPartLeavesNothing(t *testing.T) {
 	api := newBucket(t)
-	b := objects.NewBucket(api, api.name, "")
+	b := objects.NewBucket(api, api.name, "", streams)
 	api.fail = func(operation string) error {
 		if operation == "UploadPart" {
 			return &smithy.GenericAPIError{Code: "AccessDenied", Message: "no"}
@@ -182,7 +185,7 @@ func TestAFailedPartLeavesNothing(t *testing.T) {
 
 func TestACancelledStreamSaysWhyAndLeavesNothing(t *testing.T) {
 	api := newBucket(t)
-	b := objects.NewBucket(api, api.name, "")
+	b := objects.NewBucket(api, api.name, "", streams)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	w := b.NewWriter(ctx, "k", "text/csv")
 	if _, err := w.Write(make([]byte, objects.PartSize)); err != nil {
@@ -244,7 +247,7 @@ func TestCreateIsCertain(t *testing.T) {
 				}
 				return nil
 			}
-			b := objects.NewBucket(api, api.name, "")
+			b := objects.NewBucket(api, api.name, "", streams)
 			got, err := b.Create(t.Context(), "m", "application/json", []byte("ours"))
 			if c.fails != "" {
 				if err == nil || !strings.Contains(err.Error(), c.fails) {
@@ -262,7 +265,7 @@ func TestCreateIsCertain(t *testing.T) {
 
 func TestOfManyWritersOneCreates(t *testing.T) {
 	api := newBucket(t)
-	b := objects.NewBucket(api, api.name, "")
+	b := objects.NewBucket(api, api.name, "", streams)
 	var all sync.WaitGroup
 	got := make([]string, 8)
 	for i := range got {

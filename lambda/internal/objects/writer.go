@@ -68,6 +68,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 				return written, w.failure()
 			}
 			w.buffer.Reset()
+			// Whole from its first use: growing as it fills would keep twice as much.
+			w.buffer.Grow(PartSize)
 		}
 		n := min(len(p), PartSize-w.buffer.Len())
 		w.buffer.Write(p[:n])
@@ -110,7 +112,7 @@ func (w *Writer) send() error {
 		if err != nil {
 			_ = w.fail(fmt.Errorf("part %d: %w", number, err)) // Write and Close report it
 			// A request that failed may still be reading its body (net/http says so): that buffer isn't used again.
-			buffer = newBuffer()
+			buffer = &bytes.Buffer{}
 			return
 		}
 		w.mu.Lock()
@@ -146,7 +148,7 @@ func (w *Writer) close() (manifest.Object, error) {
 		}
 		object, err := w.bucket.Put(w.ctx, w.key, w.contentType, body)
 		if err != nil && w.buffer != nil {
-			w.buffer = newBuffer() // for the reason that a part's is
+			w.buffer = &bytes.Buffer{} // for the reason that a part's is
 		}
 		w.release()
 		return object, err
