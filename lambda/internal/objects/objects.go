@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"sagemaker-datapipeline/lambda/manifest"
 )
@@ -117,52 +118,74 @@ func (b *Bucket) put(ctx context.Context, key, contentType string, body []byte, 
 // ErrNotFound is what Read gives for an object that doesn't exist.
 var ErrNotFound = errors.New("no such object")
 
-// maxGet bounds what Read reads into memory: a manifest of 10,000 files has about 4 MB.
-const maxGet = 64 << 20
+// ErrDeleted is what Read gives for an object that was there and was deleted: in a versioned bucket its earlier versions still are. It is an
+// ErrNotFound too.
+var ErrDeleted = fmt.Errorf("%w: it was deleted, and has earlier versions", ErrNotFound)
+
+const (
+	// maxGet bounds what Read reads into memory: a manifest of 10,000 files has about 4 MB.
+	maxGet = 64 << 20
+	// reads is how often an answer is asked for whose body breaks off, which the SDK doesn't see.
+	reads = 3
+)
 
 // Read reads a small object whole, as it is now. An object that doesn't exist gives ErrNotFound.
 func (b *Bucket) Read(ctx context.Context, key string) (Stored, error) {
-	return b.read(ctx, key, "")
+	return b.ReadVersion(ctx, key, "")
 }
 
 // ReadVersion reads one version of a small object; an empty version is the present one.
 func (b *Bucket) ReadVersion(ctx context.Context, key, version string) (Stored, error) {
-	return b.read(ctx, key, version)
+	var broken error
+	for range reads {
+		out, err := b.get(ctx, key, version)
+		if err != nil {
+			return Stored{}, err
+		}
+		body, err := io.ReadAll(io.LimitReader(out.Body, maxGet+1))
+		out.Body.Close()
+		if err != nil {
+			broken = b.explain("reading", key, err)
+			continue
+		}
+		if len(body) > maxGet {
+			return Stored{}, fmt.Errorf("reading s3://%s/%s: it has more than %d bytes", b.name, key, maxGet)
+		}
+		return Stored{Body: body, ETag: aws.ToString(out.ETag), VersionID: aws.ToString(out.VersionId)}, nil
+	}
+	return Stored{}, broken
 }
 
-func (b *Bucket) read(ctx context.Context, key, version string) (Stored, error) {
+func (b *Bucket) get(ctx context.Context, key, version string) (*s3.GetObjectOutput, error) {
 	in := &s3.GetObjectInput{Bucket: aws.String(b.name), Key: aws.String(key)}
 	if version != "" {
 		in.VersionId = aws.String(version)
 	}
 	out, err := b.api.GetObject(ctx, in)
-	if err != nil {
-		switch code(err) {
-		case "NoSuchKey", "NotFound", "NoSuchVersion":
-			return Stored{}, fmt.Errorf("reading s3://%s/%s: %w", b.name, key, ErrNotFound)
+	if err == nil {
+		return out, nil
+	}
+	switch code(err) {
+	case "NoSuchKey", "NotFound", "NoSuchVersion":
+		if deleted(err) {
+			return nil, fmt.Errorf("reading s3://%s/%s: %w", b.name, key, ErrDeleted)
 		}
-		return Stored{}, b.explain("reading", key, err)
+		return nil, fmt.Errorf("reading s3://%s/%s: %w", b.name, key, ErrNotFound)
 	}
-	defer out.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(out.Body, maxGet+1))
-	if err != nil {
-		return Stored{}, b.explain("reading", key, err)
-	}
-	if len(body) > maxGet {
-		return Stored{}, fmt.Errorf("reading s3://%s/%s: it has more than %d bytes", b.name, key, maxGet)
-	}
-	return Stored{Body: body, ETag: aws.ToString(out.ETag), VersionID: aws.ToString(out.VersionId)}, nil
+	return nil, b.explain("reading", key, err)
+}
+
+// deleted says whether a 404 is that of a delete marker.
+func deleted(err error) bool {
+	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	return ok && response.Response != nil && response.Response.Header.Get("x-amz-delete-marker") == "true"
 }
 
 // Open streams one version of an object, for what is too large to be read whole. Close it.
 func (b *Bucket) Open(ctx context.Context, key, version string) (io.ReadCloser, error) {
-	in := &s3.GetObjectInput{Bucket: aws.String(b.name), Key: aws.String(key)}
-	if version != "" {
-		in.VersionId = aws.String(version)
-	}
-	out, err := b.api.GetObject(ctx, in)
+	out, err := b.get(ctx, key, version)
 	if err != nil {
-		return nil, b.explain("reading", key, err)
+		return nil, err
 	}
 	return out.Body, nil
 }
@@ -177,7 +200,8 @@ func (b *Bucket) Create(ctx context.Context, key, contentType string, body []byt
 }
 
 // Replace writes an object on the condition that it is still the version with this ETag. It gives what the key holds afterwards, as
-// Create does: whether that is body says who won.
+// Create does. When that is body, body was written. When it is not, somebody else wrote, and that may have been after body was written and
+// its reply lost: who needs to know looks for body's traces in what is there.
 func (b *Bucket) Replace(ctx context.Context, key, contentType string, body []byte, etag string) (Stored, error) {
 	return b.conditionally(ctx, key, contentType, body, condition{etag: etag})
 }
@@ -189,7 +213,7 @@ func (b *Bucket) conditionally(ctx context.Context, key, contentType string, bod
 			select {
 			case <-time.After(100 * time.Millisecond << try):
 			case <-ctx.Done():
-				return Stored{}, b.explain("writing", key, context.Cause(ctx))
+				return Stored{}, errors.Join(refused, b.explain("writing", key, context.Cause(ctx)))
 			}
 		}
 		_, stored, err := b.put(ctx, key, contentType, body, only)
@@ -211,10 +235,10 @@ func (b *Bucket) conditionally(ctx context.Context, key, contentType string, bod
 			continue // nobody wrote: the request was lost on its way there
 		case err == nil:
 			return there, nil
-		case !errors.Is(err, ErrNotFound):
-			return Stored{}, errors.Join(refused, err)
-		case only.etag != "":
+		case errors.Is(err, ErrNotFound) && only.etag != "":
 			return Stored{}, fmt.Errorf("writing s3://%s/%s: it was there with ETag %s and is gone: somebody deleted it", b.name, key, only.etag)
+		case !errors.Is(err, ErrNotFound):
+			refused = errors.Join(refused, err)
 		}
 	}
 	return Stored{}, refused
@@ -227,10 +251,15 @@ type Listed struct {
 	LastModified time.Time
 }
 
-// List gives the objects below a prefix, in the order of their keys.
-func (b *Bucket) List(ctx context.Context, prefix string) ([]Listed, error) {
+// List gives the objects below a prefix whose keys come after another, in the order of their keys. Of a listing that is cut short by an error
+// nothing is given.
+func (b *Bucket) List(ctx context.Context, prefix, after string) ([]Listed, error) {
+	in := &s3.ListObjectsV2Input{Bucket: aws.String(b.name), Prefix: aws.String(prefix)}
+	if after != "" {
+		in.StartAfter = aws.String(after)
+	}
 	var all []Listed
-	pages := s3.NewListObjectsV2Paginator(b.api, &s3.ListObjectsV2Input{Bucket: aws.String(b.name), Prefix: aws.String(prefix)})
+	pages := s3.NewListObjectsV2Paginator(b.api, in)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

@@ -86,9 +86,9 @@ func TestStreamsArriveWhole(t *testing.T) {
 			if object.Bytes != int64(c.size) || object.SHA256 != hex.EncodeToString(sum[:]) || object.VersionID == "" || api.parts != c.parts {
 				t.Fatalf("got %+v in %d parts", object, api.parts)
 			}
-			got, err := b.Get(t.Context(), object.Key)
-			if err != nil || !bytes.Equal(got, want) {
-				t.Fatalf("%d bytes came back, %v", len(got), err)
+			got, err := b.Read(t.Context(), object.Key)
+			if err != nil || !bytes.Equal(got.Body, want) || got.VersionID != object.VersionID {
+				t.Fatalf("%d bytes came back as version %q, %v", len(got.Body), got.VersionID, err)
 			}
 		})
 	}
@@ -125,7 +125,7 @@ func TestTheBufferOfAFailedWriteIsNotUsedAgain(t *testing.T) {
 			}
 		})
 	}}, api.name, "", streams)
-	for i, text := range append([]string{"first"}, slices.Repeat([]string{"other"}, (streams + 2))...) {
+	for i, text := range append([]string{"first"}, slices.Repeat([]string{"other"}, streams+2)...) {
 		w := b.NewWriter(t.Context(), fmt.Sprint("f", i), "text/csv")
 		if _, err := io.WriteString(w, text); err != nil {
 			t.Fatal(err)
@@ -178,7 +178,7 @@ func TestAFailedPartLeavesNothing(t *testing.T) {
 	if open := api.openUploads(t); open != 0 {
 		t.Fatalf("%d uploads are left open", open)
 	}
-	if _, err := b.Get(t.Context(), "k"); !errors.Is(err, objects.ErrNotFound) {
+	if _, err := b.Read(t.Context(), "k"); !errors.Is(err, objects.ErrNotFound) {
 		t.Fatalf("there is an object: %v", err)
 	}
 }
@@ -204,7 +204,7 @@ func TestACancelledStreamSaysWhyAndLeavesNothing(t *testing.T) {
 }
 
 func TestAMissingBucketIsNamed(t *testing.T) {
-	b := objects.NewBucket(client, "no-such-bucket", "")
+	b := objects.NewBucket(client, "no-such-bucket", "", streams)
 	if _, err := b.Put(t.Context(), "k", "text/csv", nil); err == nil || !strings.Contains(err.Error(), "s3://no-such-bucket/k: the bucket does not exist") {
 		t.Fatalf("got %v", err)
 	}
@@ -255,9 +255,9 @@ func TestCreateIsCertain(t *testing.T) {
 				}
 				return
 			}
-			there, getErr := b.Get(t.Context(), "m")
-			if err != nil || getErr != nil || string(got) != c.want || string(there) != c.want {
-				t.Fatalf("got %q, %v; %q is there, %v", got, err, there, getErr)
+			there, readErr := b.Read(t.Context(), "m")
+			if err != nil || readErr != nil || string(got.Body) != c.want || string(there.Body) != c.want || got.ETag != there.ETag || got.VersionID != there.VersionID {
+				t.Fatalf("got %q, %v; %q is there, %v", got, err, there, readErr)
 			}
 		})
 	}
@@ -270,11 +270,11 @@ func TestOfManyWritersOneCreates(t *testing.T) {
 	got := make([]string, 8)
 	for i := range got {
 		all.Go(func() {
-			body, err := b.Create(t.Context(), "m", "application/json", fmt.Appendf(nil, "writer %d", i))
+			there, err := b.Create(t.Context(), "m", "application/json", fmt.Appendf(nil, "writer %d", i))
 			if err != nil {
 				t.Error(err)
 			}
-			got[i] = string(body)
+			got[i] = string(there.Body)
 		})
 	}
 	all.Wait()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -162,15 +163,41 @@ func (w *Writer) close() (manifest.Object, error) {
 	if err := w.failure(); err != nil {
 		return manifest.Object{}, err
 	}
+	object := manifest.Object{Key: w.key, Bytes: w.size, SHA256: hex.EncodeToString(w.hash.Sum(nil))}
 	out, err := w.bucket.api.CompleteMultipartUpload(w.ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: aws.String(w.bucket.name), Key: aws.String(w.key), UploadId: aws.String(w.uploadID),
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: w.parts},
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+		object.VersionID = aws.ToString(out.VersionId)
+	case code(err) == "NoSuchUpload":
+		// The answer to the SDK's second sending, when the first made the object and its reply was lost.
+		if object.VersionID, err = w.made(object); err != nil {
+			return manifest.Object{}, w.fail(err)
+		}
+	default:
 		return manifest.Object{}, w.fail(err)
 	}
 	w.uploadID = ""
-	return manifest.Object{Key: w.key, VersionID: aws.ToString(out.VersionId), Bytes: w.size, SHA256: hex.EncodeToString(w.hash.Sum(nil))}, nil
+	return object, nil
+}
+
+// made reads the object, compares it with what was written and gives its version.
+func (w *Writer) made(object manifest.Object) (string, error) {
+	out, err := w.bucket.get(w.ctx, w.key, "")
+	if err != nil {
+		return "", err
+	}
+	defer out.Body.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, out.Body); err != nil {
+		return "", err
+	}
+	if hex.EncodeToString(sum.Sum(nil)) != object.SHA256 {
+		return "", errors.New("the upload is gone, and the object that is there has other content")
+	}
+	return aws.ToString(out.VersionId), nil
 }
 
 // Abort stops the parts on their way and takes back those that arrived. After Close it does nothing.
