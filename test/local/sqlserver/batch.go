@@ -216,8 +216,8 @@ func (s *session) runBatch(ctx context.Context, text string, vars *variables) er
 	return s.runStatements(ctx, statements, vars, fault)
 }
 
-// sourceOf is the text of an expression of the batch that runs. The parser counts UTF-16 units.
-func (s *session) sourceOf(e ast.ScalarExpression) string {
+// sourceOf is the text of a part of the batch that runs. The parser counts UTF-16 units.
+func (s *session) sourceOf(e any) string {
 	f, ok := e.(interface{ Frag() *ast.Fragment })
 	if !ok || !f.Frag().HasSpan() {
 		return ""
@@ -280,11 +280,16 @@ func (s *session) statement(ctx context.Context, st ast.Statement, vars *variabl
 		return s.createIndex(ctx, st)
 	case *ast.DropIndexStatement:
 		return s.dropIndex(ctx, st)
-	case *ast.CreateSchemaStatement, *ast.UpdateStatisticsStatement, *ast.CreateStatisticsStatement:
-		if s.login.ReadOnly {
-			return newError(errPermission, 14, "The permission was denied on database '%s'.", s.db.name)
-		}
-		return nil // schemas exist as soon as a table is in them
+	case *ast.CreateStatisticsStatement:
+		return s.createStatistics(ctx, st)
+	case *ast.UpdateStatisticsStatement:
+		return s.updateStatistics(ctx, st)
+	case *ast.CreateViewStatement:
+		return s.createView(ctx, st)
+	case *ast.DropViewStatement:
+		return s.dropView(ctx, st)
+	case *ast.CreateSchemaStatement:
+		return s.mayWrite() // schemas exist as soon as a table is in them
 	case *ast.DeclareVariableStatement:
 		for _, d := range st.Declarations {
 			t, err := typeOf(d.DataType, false)
@@ -676,7 +681,7 @@ func (p *planner) statementQuery(st *ast.SelectStatement) (string, []column, err
 	if err != nil {
 		return "", nil, err
 	}
-	return p.withClause() + sql, cols, nil
+	return p.withClause() + p.unmasked(sql, cols), cols, nil
 }
 
 // stream runs a query and writes its rows while it finds them. A client that doesn't read makes it wait.

@@ -159,8 +159,12 @@ func (s *session) insertBulk(_ context.Context, b *bulkLoad) error {
 		return err
 	}
 	for _, c := range b.columns {
-		if t.column(c) == nil {
+		col := t.column(c)
+		if col == nil {
 			return newError(errUnknownColumn, 16, "Invalid column name '%s'.", c)
+		}
+		if err := col.settable(); err != nil {
+			return err
 		}
 	}
 	s.bulk = b

@@ -55,7 +55,11 @@ type table struct {
 	Changed time.Time
 	Columns []*tableColumn
 	Indexes []*index // the primary key first, if there is one
-	temp    bool
+	// Statistics are those that were taken.
+	Statistics []*statistics `json:",omitempty"`
+	// View is the query of a view, which has columns and nothing else.
+	View string `json:",omitempty"`
+	temp bool
 }
 
 // tableColumn is a column of a table.
@@ -69,10 +73,16 @@ type tableColumn struct {
 	Identity    bool
 	Seed        int64
 	Increment   int64
+	// Mask is the masking function of a masked column, such as default().
+	Mask string `json:",omitempty"`
+	// Computed is the expression of a computed column in T-SQL.
+	Computed  string `json:",omitempty"`
+	Persisted bool   `json:",omitempty"`
 	// Collation is what was declared: it gives the code page; every comparison uses the server's own.
 	Collation string `json:",omitempty"`
 
-	typ sqlType
+	typ      sqlType
+	computed string // of a computed column: the expression in SQLite, while the table is created
 }
 
 // index is an index or key.

@@ -33,7 +33,9 @@ func (t *table) createSQL() string {
 		if c == row {
 			def = quoteName(c.Name) + " INTEGER PRIMARY KEY"
 		}
-		if !c.Nullable {
+		if c.Computed != "" {
+			def += " GENERATED ALWAYS AS (" + c.computed + ") VIRTUAL"
+		} else if !c.Nullable {
 			def += " NOT NULL"
 		}
 		parts = append(parts, def)
@@ -205,15 +207,15 @@ func alreadyThere(name string) error {
 }
 
 func (p *planner) columnDefinition(t *table, d *ast.ColumnDefinition) error {
-	if d.ComputedColumnExpression != nil {
-		return notSupported("computed columns")
-	}
-	if d.GeneratedAlways != "" || d.IsMasked || d.Encryption != nil {
-		return notSupported("generated, masked and encrypted columns")
+	if d.GeneratedAlways != "" || d.Encryption != nil {
+		return notSupported("generated and encrypted columns")
 	}
 	c := &tableColumn{Name: d.ColumnIdentifier.Value, Nullable: true}
 	if t.column(c.Name) != nil {
 		return newError(2705, 16, "Column names in each table must be unique. Column name '%s' in table '%s' is specified more than once.", c.Name, t.Name)
+	}
+	if d.ComputedColumnExpression != nil {
+		return p.computedColumn(t, c, d)
 	}
 	var err error
 	if ref, ok := d.DataType.(*ast.SqlDataTypeReference); d.DataType == nil || ok && ref == nil {
@@ -226,6 +228,16 @@ func (p *planner) columnDefinition(t *table, d *ast.ColumnDefinition) error {
 		return err
 	}
 	c.Type = c.typ.String()
+	if d.IsMasked {
+		f, ok := d.MaskingFunction.(*ast.StringLiteral)
+		if !ok {
+			return newError(errSyntax, 15, "Incorrect syntax near 'MASKED': it wants WITH (FUNCTION = '…').")
+		}
+		if err := checkMask(f.Value, c.typ); err != nil {
+			return err
+		}
+		c.Mask = f.Value
+	}
 	if d.Collation != nil {
 		c.Collation = d.Collation.Value
 		if c.typ.coll, err = collationOf(c.typ, c.Collation); err != nil {
@@ -280,6 +292,32 @@ func (p *planner) columnDefinition(t *table, d *ast.ColumnDefinition) error {
 			return notSupported("FOREIGN KEY and CHECK constraints")
 		}
 	}
+	return nil
+}
+
+// computedColumn plans a column that SQLite computes when it is read.
+func (p *planner) computedColumn(t *table, c *tableColumn, d *ast.ColumnDefinition) error {
+	if c.Computed = p.s.sourceOf(d.ComputedColumnExpression); c.Computed == "" {
+		return notSupported("this form of a computed column")
+	}
+	src := &source{alias: t.Name}
+	for _, o := range t.Columns {
+		if o.Computed == "" {
+			src.cols = append(src.cols, sourceColumn{column: column{name: o.Name, typ: o.typ, nullable: o.Nullable}, sql: quoteName(o.Name)})
+		}
+	}
+	x, err := p.expression(d.ComputedColumnExpression, &scope{sources: []*source{src}, noWindow: true})
+	if err != nil {
+		return err
+	}
+	if strings.Contains(x.sql, "?") || strings.Contains(x.sql, "SELECT") {
+		return newError(1046, 15, "Subqueries and variables are not allowed in the definition of computed column '%s'.", c.Name)
+	}
+	c.typ, c.Type, c.Nullable, c.Persisted, c.computed = x.typ, x.typ.String(), x.nullable, d.IsPersisted, x.sql
+	if c.typ.isString() {
+		c.Collation = collations[c.typ.coll].name
+	}
+	t.Columns = append(t.Columns, c)
 	return nil
 }
 
@@ -383,8 +421,8 @@ func (s *session) dropTable(ctx context.Context, st *ast.DropTableStatement) err
 			continue
 		}
 		key := tableKey(schema, name)
-		if s.schema().tables[key] == nil {
-			if st.IsIfExists {
+		if t := s.schema().tables[key]; t == nil || t.View != "" {
+			if t == nil && st.IsIfExists {
 				continue
 			}
 			return missing
@@ -415,8 +453,16 @@ func (s *session) dropTemporary() {
 	}
 }
 
-// changeTable replaces a table in the catalog by a changed copy.
+// changeTable replaces a table in the catalog by a copy with another schema.
 func (s *session) changeTable(ctx context.Context, name *ast.SchemaObjectName, f func(t *table) error) error {
+	return s.replaceTable(ctx, name, func(t *table) error {
+		t.Changed = time.Now().UTC()
+		return f(t)
+	})
+}
+
+// replaceTable replaces a table in the catalog by a changed copy.
+func (s *session) replaceTable(ctx context.Context, name *ast.SchemaObjectName, f func(t *table) error) error {
 	schema, base, err := s.schemaName(name)
 	if err != nil {
 		return err
@@ -435,10 +481,12 @@ func (s *session) changeTable(ctx context.Context, name *ast.SchemaObjectName, f
 			return newError(1088, 16, "Cannot find the object \"%s\" because it does not exist or you do not have permissions.", objectName(name))
 		}
 		t = t.clone()
+		if t.View != "" {
+			return notSupported("indexes and statistics on views")
+		}
 		if err := f(t); err != nil {
 			return err
 		}
-		t.Changed = time.Now().UTC()
 		c.tables[key] = t
 		return saveTable(s.sql, t)
 	})
@@ -473,7 +521,7 @@ func (s *session) createIndex(ctx context.Context, st *ast.CreateIndexStatement)
 			return err
 		}
 		t.Indexes = append(t.Indexes, x)
-		return nil
+		return s.takeStatistics(t, x.Name, x.Columns, 0)
 	})
 }
 
@@ -506,7 +554,7 @@ func (s *session) truncate(ctx context.Context, st *ast.TruncateTableStatement) 
 		return notSupported("TRUNCATE TABLE … WITH PARTITIONS")
 	}
 	p := s.newPlanner(newVariables())
-	if _, err := p.table(st.TableName); err != nil {
+	if t, err := p.table(st.TableName); err != nil || t.View != "" {
 		return newError(4701, 16, "Cannot find the object \"%s\" because it does not exist or you do not have permissions.", objectName(st.TableName))
 	}
 	return s.write(ctx, func() error {
@@ -548,7 +596,11 @@ func (s *session) selectInto(ctx context.Context, st *ast.SelectStatement, vars 
 		if typ.id == tRowVersion {
 			typ = sqlType{id: tBinary, length: 8}
 		}
-		t.Columns = append(t.Columns, &tableColumn{Name: c.name, Type: typ.String(), typ: typ, Nullable: c.nullable})
+		col := &tableColumn{Name: c.name, Type: typ.String(), typ: typ, Nullable: c.nullable}
+		if typ.isString() {
+			col.Collation = collations[typ.coll].name
+		}
+		t.Columns = append(t.Columns, col)
 		names = append(names, &ast.ColumnReferenceExpression{MultiPartIdentifier: &ast.MultiPartIdentifier{Identifiers: []*ast.Identifier{{Value: c.name}}}})
 	}
 	if err := s.makeTable(ctx, t); err != nil {

@@ -17,7 +17,11 @@ func (p *planner) target(t ast.TableReference) (*table, error) {
 	if !ok || n.SchemaObject == nil {
 		return nil, notSupported("changing anything but a table")
 	}
-	return p.table(n.SchemaObject)
+	found, err := p.table(n.SchemaObject)
+	if err == nil && found.View != "" {
+		return nil, notSupported("changing rows through a view")
+	}
+	return found, err
 }
 
 // insertStatement runs INSERT … VALUES, INSERT … SELECT and INSERT … DEFAULT VALUES.
@@ -66,7 +70,7 @@ func insertColumns(t *table, names []string) ([]*tableColumn, error) {
 	var cols []*tableColumn
 	if len(names) == 0 {
 		for _, c := range t.Columns {
-			if !c.Identity && c.typ.id != tRowVersion {
+			if !c.Identity && c.typ.id != tRowVersion && c.Computed == "" {
 				cols = append(cols, c)
 			}
 		}
@@ -84,10 +88,21 @@ func insertColumns(t *table, names []string) ([]*tableColumn, error) {
 		if c.typ.id == tRowVersion {
 			return nil, newError(273, 16, "Cannot insert an explicit value into a timestamp column. Use INSERT with a column list to exclude the timestamp column, or insert a DEFAULT into the timestamp column.")
 		}
+		if err := c.settable(); err != nil {
+			return nil, err
+		}
 		seen[c] = true
 		cols = append(cols, c)
 	}
 	return cols, nil
+}
+
+// settable refuses a value for a computed column.
+func (c *tableColumn) settable() error {
+	if c.Computed != "" {
+		return newError(271, 16, "The column \"%s\" cannot be modified because it is either a computed column or is the result of a UNION operator.", c.Name)
+	}
+	return nil
 }
 
 // filled is what goes into columns that no value is given for: identities, rowversions, defaults.
@@ -97,7 +112,7 @@ func (p *planner) filled(t *table, given []*tableColumn) (names, values []string
 		has[c] = true
 	}
 	for _, c := range t.Columns {
-		if has[c] {
+		if has[c] || c.Computed != "" {
 			continue
 		}
 		value, err := p.defaultOf(t, c)
@@ -288,6 +303,9 @@ func (s *session) updateStatement(ctx context.Context, st *ast.UpdateStatement, 
 			if col.typ.id == tRowVersion {
 				return "", nil, newError(272, 16, "Cannot update a timestamp column.")
 			}
+			if err := col.settable(); err != nil {
+				return "", nil, err
+			}
 			var sql string
 			if _, ok := a.NewValue.(*ast.DefaultLiteral); ok {
 				if sql, err = p.defaultOf(t, col); err != nil {
@@ -347,7 +365,7 @@ func (p *planner) changed(target ast.TableReference, from *ast.FromClause) (*tab
 		}
 		n = only
 	}
-	t, err := p.table(n.SchemaObject)
+	t, err := p.target(n)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -16,6 +16,8 @@ type sqlError struct {
 	Class   uint8 // severity: 11–16 the statement failed, 20 and more the connection ends
 	Message string
 	Line    int32
+	// Before is the error that the server tells before this one.
+	Before *sqlError
 }
 
 func (e *sqlError) Error() string {

@@ -121,6 +121,30 @@ func registerConversions() {
 		}
 		return v, nil
 	})
+	scalar("ms_variant_property", 3, func(c sqlite.Call) (any, error) {
+		t := typeOfCode(c.Int(1))
+		if t.id == tVariant {
+			_, t = fromVariant(c.Bytes(0))
+		}
+		_, length, precision, scale := t.catalogRow()
+		switch string(c.Bytes(2)) {
+		case "basetype":
+			return t.name(), nil
+		case "precision":
+			return fmt.Sprint(precision), nil
+		case "scale":
+			return fmt.Sprint(scale), nil
+		case "maxlength":
+			return fmt.Sprint(length), nil
+		case "collation":
+			s, _ := t.collationOrNull().(string)
+			return nullable(s), nil
+		}
+		return nil, nil //nolint:nilnil // NULL, as SQL Server has it
+	})
+	scalar("ms_mask", 3, func(c sqlite.Call) (any, error) {
+		return masked(c.Value(0), typeOfCode(c.Int(1)), string(c.Bytes(2)))
+	})
 	scalar("ms_assign", 5, func(c sqlite.Call) (any, error) {
 		return assign(c.Value(0), typeOfCode(c.Int(1)), typeOfCode(c.Int(2)), string(c.Bytes(3)), string(c.Bytes(4)))
 	})
@@ -439,6 +463,14 @@ func registerTexts() {
 			out = append(out, u[i], u[i+1])
 		}
 		return fromUTF16(out)
+	})
+	scalar("ms_quotename", 2, func(c sqlite.Call) (any, error) {
+		s := string(c.Bytes(0))
+		pair, ok := map[string]string{"[": "[]", "]": "[]", "'": "''", "\"": "\"\"", "(": "()", ")": "()"}[string(c.Bytes(1))]
+		if !ok || utf16Length(s) > 128 {
+			return nil, nil //nolint:nilnil // NULL, as SQL Server has it
+		}
+		return pair[:1] + strings.ReplaceAll(s, pair[1:], pair[1:]+pair[1:]) + pair[1:], nil
 	})
 	scalar("ms_len", 1, func(c sqlite.Call) (any, error) {
 		return int64(utf16Length(strings.TrimRight(string(c.Bytes(0)), " "))), nil
@@ -828,6 +860,34 @@ func matchSet(r rune, p []rune, escape rune) (ok bool, rest []rune) {
 }
 
 func registerDates() {
+	// An offset is a text such as +02:00, or minutes.
+	offset := func(v any) (int, error) {
+		if s, ok := v.(string); ok {
+			if m, ok := parseMoment("2000-01-01T00:00:00" + s); ok && len(s) == 6 {
+				return m.offset, nil
+			}
+			return 0, newError(9812, 16, "The timezone provided to builtin function is invalid.")
+		}
+		if n := asInt(v); n >= -840 && n <= 840 {
+			return int(n), nil
+		}
+		return 0, newError(9812, 16, "The timezone provided to builtin function is invalid.")
+	}
+	scalar("ms_switchoffset", 2, func(c sqlite.Call) (any, error) {
+		minutes, err := offset(c.Value(1))
+		if err != nil {
+			return nil, err
+		}
+		utc, _ := offsetParts(c.Bytes(0))
+		return offsetBytes(utc, minutes), nil
+	})
+	scalar("ms_todatetimeoffset", 2, func(c sqlite.Call) (any, error) {
+		minutes, err := offset(c.Value(1))
+		if err != nil {
+			return nil, err
+		}
+		return moment{ticks: c.Int(0), offset: minutes}.store(sqlType{id: tDateTimeOffset, scale: 7})
+	})
 	scalar("ms_datepart", 3, func(c sqlite.Call) (any, error) {
 		t := typeOfCode(c.Int(2))
 		return datePart(string(c.Bytes(0)), momentOf(c.Value(1), t), t)

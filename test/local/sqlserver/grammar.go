@@ -22,8 +22,8 @@ var neverRun = map[parser.TokenType]string{
 
 // created and dropped are what may follow CREATE and DROP.
 var (
-	created = []string{"TABLE", "INDEX", "UNIQUE", "CLUSTERED", "NONCLUSTERED", "SCHEMA"}
-	dropped = []string{"TABLE", "INDEX"}
+	created = []string{"TABLE", "INDEX", "UNIQUE", "CLUSTERED", "NONCLUSTERED", "SCHEMA", "STATISTICS", "VIEW"}
+	dropped = []string{"TABLE", "INDEX", "VIEW"}
 )
 
 // words are the tokens of a batch as the parser sees them.
@@ -65,6 +65,18 @@ func checkGrammar(text string) error {
 			if !slices.Contains(created, next) {
 				return notSupported("CREATE %s", next)
 			}
+			switch {
+			case next == "STATISTICS" && !w.statistics(i+2, true):
+				return newError(errSyntax, 15, "Incorrect syntax near 'CREATE STATISTICS'.")
+			case next == "VIEW" && i > 0:
+				return newError(111, 15, "'CREATE VIEW' must be the first statement in a query batch.")
+			case next == "VIEW" && !w.view(i+2):
+				return newError(errSyntax, 15, "Incorrect syntax near 'CREATE VIEW'. The local SQL Server knows: CREATE VIEW name [(columns)] [WITH SCHEMABINDING] AS SELECT.")
+			}
+		case "UPDATE":
+			if next == "STATISTICS" && !w.statistics(i+2, false) {
+				return newError(errSyntax, 15, "Incorrect syntax near 'UPDATE STATISTICS'.")
+			}
 		case "DROP":
 			if !slices.Contains(dropped, next) {
 				return notSupported("DROP %s", next)
@@ -84,6 +96,79 @@ func checkGrammar(text string) error {
 		}
 	}
 	return nil
+}
+
+// name skips a name of several parts.
+func (w words) name(i int) (int, bool) {
+	for {
+		if !w.identifier(i) {
+			return i, false
+		}
+		if i++; w.at(i) != "." {
+			return i, true
+		}
+		i++
+	}
+}
+
+func (w words) identifier(i int) bool { return i < len(w) && w[i].Type == parser.TokenIdent }
+
+// identifiers skips a list of names in parentheses.
+func (w words) identifiers(i int) (int, bool) {
+	for w.identifier(i + 1) {
+		if i += 2; w.at(i) == ")" {
+			return i + 1, true
+		}
+		if w.at(i) != "," {
+			break
+		}
+	}
+	return i, false
+}
+
+// statisticsOptions are the words behind WITH, beside numbers; the parser takes everything up to a semicolon for an option.
+var statisticsOptions = []string{"FULLSCAN", "SAMPLE", "PERCENT", "ROWS", "NORECOMPUTE", "ALL", "COLUMNS", "INDEX", ","}
+
+// statistics says whether the words from a place are the rest of CREATE STATISTICS or UPDATE STATISTICS.
+func (w words) statistics(i int, create bool) bool {
+	ok := true
+	if create {
+		if i, ok = w.name(i); !ok || w.at(i) != "ON" {
+			return false
+		}
+		i++
+	}
+	if i, ok = w.name(i); !ok {
+		return false
+	}
+	switch {
+	case w.at(i) == "(":
+		i, ok = w.identifiers(i)
+	case create:
+		return false
+	case w.identifier(i):
+		i++
+	}
+	if w.at(i) == "WITH" {
+		for i++; i < len(w) && w.at(i) != ";"; i++ {
+			if !slices.Contains(statisticsOptions, w.at(i)) && w[i].Type != parser.TokenNumber {
+				return false
+			}
+		}
+	}
+	return ok
+}
+
+// view says whether the words from a place are what stands before the query of CREATE VIEW.
+func (w words) view(i int) bool {
+	i, ok := w.name(i)
+	if ok && w.at(i) == "(" {
+		i, ok = w.identifiers(i)
+	}
+	if w.at(i) == "WITH" && w.at(i+1) == "SCHEMABINDING" {
+		i += 2
+	}
+	return ok && w.at(i) == "AS" && w.at(i+1) == "SELECT"
 }
 
 // optimizeFor says whether the words from a place are a hint's list: variables, each with a constant or UNKNOWN.

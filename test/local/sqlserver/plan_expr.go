@@ -122,6 +122,9 @@ func (p *planner) columnReference(e *ast.ColumnReferenceExpression, sc *scope) (
 	if sc.inside == 0 && sc.owns(c.sql) {
 		sc.bare = append(sc.bare, strings.Join(ids, "."))
 	}
+	if c.mask != "" {
+		p.mask = c.mask
+	}
 	return expr{sql: c.sql, typ: c.typ, nullable: c.nullable}, nil
 }
 
@@ -481,6 +484,9 @@ func (p *planner) subquery(q ast.QueryExpression, sc *scope) (expr, error) {
 	}
 	if len(cols) != 1 {
 		return expr{}, newError(116, 16, "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.")
+	}
+	if cols[0].mask != "" {
+		p.mask = cols[0].mask
 	}
 	// A subquery with more than one row is an error, where SQLite takes the first.
 	if !singleRow(q) {

@@ -525,10 +525,18 @@ func constantCall(t sqlType, f func(p *planner) any) scalarFunction {
 	return scalarFunction{0, 0, func(p *planner, _ []expr) (expr, error) { return constantExpr(f(p), t), nil }}
 }
 
-// sameArgument: arguments that must be known when the statement is planned.
-func constantText(e expr, function string) (string, bool, error) {
+// constantText is an argument that must be known when the statement is planned: a constant, or what is made of variables.
+func (p *planner) constantText(e expr, function string) (string, bool, error) {
 	if !e.constant {
-		return "", false, notSupported("an argument of %s that isn't a constant", function)
+		sql := "SELECT " + e.sql
+		for i := range p.params {
+			sql += fmt.Sprintf(", ?%d", i+1)
+		}
+		v, err := p.s.sql.value(sql, p.arguments()...)
+		if err != nil { // it reads a column
+			return "", false, notSupported("an argument of %s that depends on rows", function)
+		}
+		e.value = v
 	}
 	if e.value == nil {
 		return "", false, nil
@@ -548,6 +556,24 @@ func init() {
 		"sysdatetime":       constantCall(sqlType{id: tDateTime2, scale: 7}, func(p *planner) any { return ticksOf(p.now) }),
 		"sysutcdatetime":    constantCall(sqlType{id: tDateTime2, scale: 7}, func(p *planner) any { return ticksOf(p.now) }),
 		"sysdatetimeoffset": constantCall(sqlType{id: tDateTimeOffset, scale: 7}, func(p *planner) any { return offsetBytes(ticksOf(p.now), 0) }),
+		"switchoffset": {2, 2, func(p *planner, a []expr) (expr, error) {
+			x, err := p.implicit(a[0], sqlType{id: tDateTimeOffset, scale: a[0].typ.offsetScale()})
+			return simpleCall("ms_switchoffset", x.typ, x, a[1]), err
+		}},
+		"todatetimeoffset": {2, 2, func(p *planner, a []expr) (expr, error) {
+			x, err := p.implicit(a[0], sqlType{id: tDateTime2, scale: a[0].typ.offsetScale()})
+			return simpleCall("ms_todatetimeoffset", sqlType{id: tDateTimeOffset, scale: x.typ.scale}, x, a[1]), err
+		}},
+		"quotename": {1, 2, func(p *planner, a []expr) (expr, error) {
+			x, err := p.implicit(a[0], sysnameType)
+			if err != nil {
+				return expr{}, err
+			}
+			if len(a) == 1 {
+				a = append(a, constantExpr("[", varcharType(1)))
+			}
+			return simpleCall("ms_quotename", nvarcharType(258), x, a[1]), nil
+		}},
 		"newid": {0, 0, func(*planner, []expr) (expr, error) {
 			return expr{sql: "ms_newid()", typ: sqlType{id: tGUID}}, nil
 		}},
@@ -845,6 +871,14 @@ func concatCall(separated bool) func(p *planner, a []expr) (expr, error) {
 
 func datePartCall(part string) scalarFunction {
 	return scalarFunction{1, 1, func(p *planner, a []expr) (expr, error) { return p.datePart(part, a[0]) }}
+}
+
+// offsetScale is the scale of a datetimeoffset that holds every value of the type; texts are read to the seventh digit.
+func (t sqlType) offsetScale() uint8 {
+	if t.isTime() {
+		return t.fractionalDigits()
+	}
+	return 7
 }
 
 func (p *planner) datetimeNow() int64 {

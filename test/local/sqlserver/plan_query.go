@@ -45,7 +45,10 @@ func (p *planner) union(q *ast.BinaryQueryExpression, outer *scope) (string, []c
 		if err != nil {
 			return "", nil, err
 		}
-		cols[i] = column{name: lcols[i].name, typ: t, nullable: lcols[i].nullable || rcols[i].nullable}
+		cols[i] = column{name: lcols[i].name, typ: t, nullable: lcols[i].nullable || rcols[i].nullable, mask: lcols[i].mask}
+		if rcols[i].mask != "" {
+			cols[i].mask = rcols[i].mask
+		}
 	}
 	if left, err = p.convertColumns(left, lcols, cols); err != nil {
 		return "", nil, err
@@ -213,15 +216,20 @@ func (p *planner) selection(q *ast.QuerySpecification, outer *scope) (string, []
 				}
 			}
 		case *ast.SelectScalarExpression:
+			outer := p.mask
+			p.mask = ""
 			e, err := p.expression(el.Expression, sc)
 			if err != nil {
 				return "", nil, err
 			}
-			c := column{name: p.elementName(el), typ: e.typ, nullable: e.nullable}
+			c := column{name: p.elementName(el), typ: e.typ, nullable: e.nullable, mask: p.mask}
+			p.mask = outer
 			if ref, ok := el.Expression.(*ast.ColumnReferenceExpression); ok {
 				if sc2, err := p.lookup(identifiers(ref), sc); err == nil {
-					c.identity = sc2.identity
+					c.identity, c.computed = sc2.identity, sc2.computed
 				}
+			} else if c.mask != "" {
+				c.mask = maskDefault // what is computed of a masked value has nothing of it left
 			}
 			exprs = append(exprs, e)
 			cols = append(cols, c)
@@ -513,7 +521,7 @@ func (p *planner) tableReference(t ast.TableReference, sc *scope) (string, error
 		return p.join(t, sc)
 	case *ast.UnqualifiedJoin:
 		if t.UnqualifiedJoinType != "CrossJoin" {
-			return "", notSupported("CROSS APPLY and OUTER APPLY")
+			return p.apply(t, sc)
 		}
 		left, err := p.tableReference(t.FirstTableReference, sc)
 		if err != nil {
@@ -538,7 +546,11 @@ func (p *planner) tableReference(t ast.TableReference, sc *scope) (string, error
 		}
 		return p.derived(sql, cols, t.Alias, t.Columns, sc)
 	case *ast.SchemaObjectFunctionTableReference:
-		return p.tableFunction(t, sc)
+		sql, cond, err := p.tableFunction(t, sc, &scope{parent: sc.parent})
+		if cond != "" {
+			sql = "(SELECT * FROM " + sql + " WHERE " + cond + ") AS " + sc.sources[len(sc.sources)-1].local
+		}
+		return sql, err
 	case *ast.JoinParenthesisTableReference:
 		inner, err := p.tableReference(t.Join, sc)
 		if err != nil {
@@ -587,6 +599,35 @@ func (p *planner) join(t *ast.QualifiedJoin, sc *scope) (string, error) {
 	return left + " " + kind + " " + parenthesize(right, t.SecondTableReference) + " ON " + cond, nil
 }
 
+// apply plans CROSS APPLY and OUTER APPLY of the functions that give a table, which is a join with all that they could give.
+func (p *planner) apply(t *ast.UnqualifiedJoin, sc *scope) (string, error) {
+	f, ok := t.SecondTableReference.(*ast.SchemaObjectFunctionTableReference)
+	if !ok {
+		return "", notSupported("CROSS APPLY and OUTER APPLY of anything but a system function")
+	}
+	from := len(sc.sources)
+	left, err := p.tableReference(t.FirstTableReference, sc)
+	if err != nil {
+		return "", err
+	}
+	middle := len(sc.sources)
+	right, cond, err := p.tableFunction(f, sc, &scope{parent: sc.parent, sources: sc.sources[from:middle], clause: "APPLY", noWindow: true})
+	if err != nil {
+		return "", err
+	}
+	if cond == "" {
+		cond = "true"
+	}
+	if t.UnqualifiedJoinType == "OuterApply" {
+		makeNullable(sc.sources[middle:])
+		return left + " LEFT JOIN " + right + " ON " + cond, nil
+	}
+	return left + " JOIN " + right + " ON " + cond, nil
+}
+
+// columnName is the name in SQLite of a query's column, counted from 0.
+func columnName(i int) string { return fmt.Sprintf("c%d", i+1) }
+
 func makeNullable(sources []*source) {
 	for _, s := range sources {
 		s.cols = append([]sourceColumn(nil), s.cols...)
@@ -607,7 +648,7 @@ func (p *planner) derived(sql string, cols []column, alias *ast.Identifier, name
 	}
 	p.sources++
 	name := fmt.Sprintf("t%d", p.sources)
-	src := &source{alias: alias.Value}
+	src := &source{alias: alias.Value, local: name}
 	for i, c := range cols {
 		src.cols = append(src.cols, sourceColumn{column: c, sql: fmt.Sprintf("%s.c%d", name, i+1)})
 	}
@@ -750,10 +791,23 @@ func (p *planner) namedTable(t *ast.NamedTableReference, sc *scope) (string, err
 	if err != nil {
 		return "", err
 	}
+	if p.inView == 0 && !p.s.login.maySelect(tab) {
+		return "", newError(errPermission, 14, "The SELECT permission was denied on the object '%s', database '%s', schema '%s'.", tab.Name, p.s.db.name, tab.Schema)
+	}
 	src := &source{alias: alias, schema: schema}
+	if tab.View != "" {
+		sql, cols, err := p.viewQuery(tab)
+		if err != nil {
+			return "", err
+		}
+		for i, c := range cols {
+			src.cols = append(src.cols, sourceColumn{column: c, sql: local + "." + columnName(i)})
+		}
+		return "(" + sql + ") AS " + local, sc.add(src)
+	}
 	for _, c := range tab.Columns {
 		src.cols = append(src.cols, sourceColumn{
-			column: column{name: c.Name, typ: c.typ, nullable: c.Nullable, identity: c.Identity},
+			column: column{name: c.Name, typ: c.typ, nullable: c.Nullable, identity: c.Identity, computed: c.Computed != "", mask: c.Mask},
 			sql:    local + "." + quoteName(c.Name),
 		})
 	}

@@ -25,6 +25,8 @@ type planner struct {
 	depth   int
 	// streamed is the query whose rows go straight to the client, which can stop reading after the last of TOP … WITH TIES.
 	streamed *ast.QuerySpecification
+	inView   int    // how many views are being planned
+	mask     string // of the masked columns that the present element of a select list reads
 }
 
 // maxDepth is how deep expressions and queries may nest.
@@ -58,6 +60,7 @@ type cte struct {
 type source struct {
 	alias  string // as T-SQL calls it
 	schema string // of a table without an alias
+	local  string // as SQLite calls it, of a derived table
 	cols   []sourceColumn
 }
 

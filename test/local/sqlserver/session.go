@@ -384,6 +384,9 @@ func (s *session) fail(err error) {
 	s.lastErr = e.Number
 	s.srv.log.Debug("statement failed", "session", s.spid, "error", e.Error())
 	s.writeDone(true)
+	if e.Before != nil {
+		s.out.message(tokenError, e.Before)
+	}
 	s.out.message(tokenError, e)
 	s.setDone(doneError, commandOther, 0)
 	if e.Number == errDeadlock || e.Number == errSnapshotConflict || s.xactAbort || abortsTransaction(e.Number) {

@@ -89,7 +89,7 @@ func systemFunctions() map[string]scalarFunction {
 		"db_id": {0, 1, func(p *planner, a []expr) (expr, error) {
 			db := p.s.db
 			if len(a) == 1 {
-				n, ok, err := constantText(a[0], "DB_ID")
+				n, ok, err := p.constantText(a[0], "DB_ID")
 				if err != nil {
 					return expr{}, err
 				}
@@ -118,7 +118,7 @@ func systemFunctions() map[string]scalarFunction {
 			want := defaultSchema
 			if len(a) == 1 {
 				var err error
-				if want, _, err = constantText(a[0], "SCHEMA_ID"); err != nil {
+				if want, _, err = p.constantText(a[0], "SCHEMA_ID"); err != nil {
 					return expr{}, err
 				}
 			}
@@ -130,17 +130,17 @@ func systemFunctions() map[string]scalarFunction {
 			return constantExpr(nil, intType), nil
 		}},
 		"object_id": {1, 2, func(p *planner, a []expr) (expr, error) {
-			n, ok, err := constantText(a[0], "OBJECT_ID")
+			n, ok, err := p.constantText(a[0], "OBJECT_ID")
 			if err != nil {
 				return expr{}, err
 			}
 			if t := p.objectNamed(n); ok && t != nil {
 				if len(a) == 2 {
-					kind, _, err := constantText(a[1], "OBJECT_ID")
+					kind, _, err := p.constantText(a[1], "OBJECT_ID")
 					if err != nil {
 						return expr{}, err
 					}
-					if !strings.EqualFold(strings.TrimSpace(kind), "U") {
+					if code, _ := t.kind(); !strings.EqualFold(strings.TrimSpace(kind), strings.TrimSpace(code)) {
 						return constantExpr(nil, intType), nil
 					}
 				}
@@ -153,7 +153,7 @@ func systemFunctions() map[string]scalarFunction {
 		"col_name": {2, 2, func(p *planner, a []expr) (expr, error) {
 			var b strings.Builder
 			b.WriteString("CASE")
-			for _, t := range p.cat.sorted() {
+			for _, t := range p.visible() {
 				for i, c := range t.Columns {
 					fmt.Fprintf(&b, " WHEN %s = %d AND %s = %d THEN %s", a[0].sql, t.ID, a[1].sql, i+1, quoteText(c.Name))
 				}
@@ -174,8 +174,8 @@ func systemFunctions() map[string]scalarFunction {
 			b.WriteString(" END")
 			return expr{sql: b.String(), typ: sysnameType, nullable: true}, nil
 		}},
-		"serverproperty": {1, 1, func(_ *planner, a []expr) (expr, error) {
-			n, _, err := constantText(a[0], "SERVERPROPERTY")
+		"serverproperty": {1, 1, func(p *planner, a []expr) (expr, error) {
+			n, _, err := p.constantText(a[0], "SERVERPROPERTY")
 			if err != nil {
 				return expr{}, err
 			}
@@ -201,20 +201,24 @@ func systemFunctions() map[string]scalarFunction {
 			return constantExpr(nil, t), nil
 		}},
 		"databasepropertyex": {2, 2, func(p *planner, a []expr) (expr, error) {
-			d, _, err := constantText(a[0], "DATABASEPROPERTYEX")
+			d, _, err := p.constantText(a[0], "DATABASEPROPERTYEX")
 			if err != nil {
 				return expr{}, err
 			}
-			n, _, err := constantText(a[1], "DATABASEPROPERTYEX")
+			n, _, err := p.constantText(a[1], "DATABASEPROPERTYEX")
 			if err != nil {
 				return expr{}, err
 			}
 			t := nvarcharType(128)
-			if p.s.srv.database(d) == nil {
+			db := p.s.srv.database(d)
+			if db == nil {
 				return constantExpr(nil, t), nil
 			}
 			switch strings.ToLower(n) {
 			case "updateability":
+				if db.readOnly.Load() {
+					return constantExpr("READ_ONLY", t), nil
+				}
 				return constantExpr("READ_WRITE", t), nil
 			case "status":
 				return constantExpr("ONLINE", t), nil
@@ -222,10 +226,12 @@ func systemFunctions() map[string]scalarFunction {
 				return constantExpr("MULTI_USER", t), nil
 			case "recovery":
 				return constantExpr("SIMPLE", t), nil
+			case "isclone", "isinstandby":
+				return constantExpr(int64(0), intType), nil
 			case "collation":
 				return constantExpr(collationOfServer, t), nil
 			case "version":
-				return constantExpr(int64(852), intType), nil
+				return constantExpr(int64(852), intType), nil // SQL Server 2016's
 			}
 			return constantExpr(nil, t), nil
 		}},
@@ -241,17 +247,42 @@ func systemFunctions() map[string]scalarFunction {
 			putBE64(b, be64(p.s.db.currentRowVersion())+1)
 			return b
 		}),
-		"has_perms_by_name": {3, 5, func(p *planner, a []expr) (expr, error) {
-			n, _, err := constantText(a[2], "HAS_PERMS_BY_NAME")
+		"has_perms_by_name": {3, 5, hasPermission},
+		"is_srvrolemember":  {1, 2, roleMember(serverRoles, func(Login, string) bool { return false })},
+		"is_member":         {1, 1, roleMember(databaseRoles, Login.inRole)},
+		"is_rolemember":     {1, 2, roleMember(databaseRoles, Login.inRole)},
+		"collationproperty": {2, 2, func(p *planner, a []expr) (expr, error) {
+			n, _, err := p.constantText(a[0], "COLLATIONPROPERTY")
 			if err != nil {
 				return expr{}, err
 			}
-			read := strings.EqualFold(n, "SELECT") || strings.EqualFold(n, "CONNECT") || strings.EqualFold(n, "VIEW DEFINITION") || strings.EqualFold(n, "ANY")
-			return constantExpr(boolInt(read || !p.s.login.ReadOnly), intType), nil
+			property, _, err := p.constantText(a[1], "COLLATIONPROPERTY")
+			if err != nil {
+				return expr{}, err
+			}
+			i, ok := collationNumber(n)
+			if !ok || n == "" {
+				return constantExpr(nil, intType), nil
+			}
+			c := collations[i]
+			switch strings.ToLower(property) {
+			case "codepage":
+				return constantExpr(int64(c.page), intType), nil
+			case "lcid":
+				return constantExpr(int64(c.lcid), intType), nil
+			case "version":
+				return constantExpr(int64(c.version), intType), nil
+			}
+			return constantExpr(nil, intType), nil
 		}},
-		"is_srvrolemember": {1, 2, func(*planner, []expr) (expr, error) { return constantExpr(int64(0), intType), nil }},
-		"is_member":        {1, 1, func(*planner, []expr) (expr, error) { return constantExpr(int64(0), intType), nil }},
-		"is_rolemember":    {1, 2, func(*planner, []expr) (expr, error) { return constantExpr(int64(0), intType), nil }},
+		"sql_variant_property": {2, 2, func(p *planner, a []expr) (expr, error) {
+			n, _, err := p.constantText(a[1], "SQL_VARIANT_PROPERTY")
+			if err != nil {
+				return expr{}, err
+			}
+			code := a[0].typ.code()
+			return expr{sql: fmt.Sprintf("ms_variant_property(%s, %d, %s)", a[0].sql, code, quoteText(strings.ToLower(n))), typ: sysnameType, nullable: true}, nil
+		}},
 	}
 }
 
@@ -265,7 +296,7 @@ func objectText(f func(t *table) string) scalarFunction {
 		}
 		var b strings.Builder
 		fmt.Fprintf(&b, "CASE %s", a[0].sql)
-		for _, t := range p.cat.sorted() {
+		for _, t := range p.visible() {
 			fmt.Fprintf(&b, " WHEN %d THEN %s", t.ID, quoteText(f(t)))
 		}
 		b.WriteString(" END")
@@ -297,7 +328,10 @@ func (p *planner) objectNamed(name string) *table {
 			return nil
 		}
 	}
-	return p.cat.tables[tableKey(schema, base)]
+	if t := p.cat.tables[tableKey(schema, base)]; t != nil && p.s.sees(t) {
+		return t
+	}
+	return nil
 }
 
 type schemaRow struct {
@@ -309,7 +343,7 @@ type schemaRow struct {
 func (p *planner) schemas() []schemaRow {
 	out := []schemaRow{{1, "dbo"}, {2, "guest"}, {3, "INFORMATION_SCHEMA"}, {4, "sys"}}
 	seen := map[string]bool{"dbo": true}
-	for _, t := range p.cat.sorted() {
+	for _, t := range p.visible() {
 		if k := strings.ToLower(t.Schema); !seen[k] {
 			seen[k] = true
 			out = append(out, schemaRow{len(out) + 1, t.Schema})
@@ -333,7 +367,30 @@ var systemTypes = []struct {
 	{"smallmoney", 122, 122, 4, 10, 4}, {"bigint", 127, 127, 8, 19, 0}, {"varbinary", 165, 165, 8000, 0, 0},
 	{"varchar", 167, 167, 8000, 0, 0}, {"binary", 173, 173, 8000, 0, 0}, {"char", 175, 175, 8000, 0, 0},
 	{"timestamp", 189, 189, 8, 0, 0}, {"nvarchar", 231, 231, 8000, 0, 0}, {"sysname", 231, 256, 256, 0, 0},
-	{"nchar", 239, 239, 8000, 0, 0}, {"xml", 241, 241, -1, 0, 0},
+	{"nchar", 239, 239, 8000, 0, 0}, {"xml", 241, 241, -1, 0, 0}, {"sql_variant", 98, 98, 8016, 0, 0},
+	{"hierarchyid", 240, 128, maxHierarchyID, 0, 0}, {"geometry", 240, 129, -1, 0, 0}, {"geography", 240, 130, -1, 0, 0},
+	{"json", 244, 244, -1, 0, 0},
+}
+
+// userTypeID is the type's number where types that share their form are told apart.
+func (t sqlType) userTypeID() int64 {
+	for _, r := range systemTypes {
+		if r.name == t.name() {
+			return int64(r.user)
+		}
+	}
+	return 0
+}
+
+// collationOrNull is the name of a column's collation, which only texts have.
+func (t sqlType) collationOrNull() any {
+	if !t.isString() || t.id == tXML {
+		return nil
+	}
+	if t.id == tJSON {
+		return "Latin1_General_100_BIN2_UTF8"
+	}
+	return collations[t.coll].name
 }
 
 // catalogRow are the numbers by which the catalog describes a type.
@@ -364,7 +421,7 @@ func (t sqlType) catalogRow() (systemType, maxLen, precision, scale int64) {
 			p += 1 + int64(t.scale)
 		}
 		return systemType, int64(timeSize(t.scale) + 5), p, int64(t.scale)
-	case t.isLob():
+	case t.isLob(), t.isCLR(), t.id == tJSON:
 		return systemType, maxLen, precision, scale
 	case t.length == maxLength:
 		return systemType, -1, 0, 0
@@ -441,6 +498,9 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 	if schema != "sys" && schema != "information_schema" {
 		return nil, false, nil
 	}
+	if err := p.s.maySee(schema + "." + base); err != nil {
+		return nil, false, err
+	}
 	if d := name.DatabaseIdentifier; d != nil && d.Value != "" && !strings.EqualFold(d.Value, p.s.db.name) && !strings.EqualFold(d.Value, "master") {
 		return nil, false, notSupported("the catalog of another database than the current one")
 	}
@@ -464,8 +524,12 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 			v.col("is_memory_optimized", bitType, true).col("temporal_type", tinyintType, true).col("is_replicated", bitType, true).
 				col("is_external", bitType, true).col("lob_data_space_id", intType, false).col("max_column_id_used", intType, false)
 		}
-		for _, t := range p.cat.sorted() {
-			r := []any{t.Name, int64(t.ID), nil, schemaID[strings.ToLower(t.Schema)], int64(0), "U ", "USER_TABLE", storedDatetime(t.Created), storedDatetime(t.Changed), int64(0)}
+		for _, t := range p.visible() {
+			if tables && t.View != "" {
+				continue
+			}
+			kind, desc := t.kind()
+			r := []any{t.Name, int64(t.ID), nil, schemaID[strings.ToLower(t.Schema)], int64(0), kind, desc, storedDatetime(t.Created), storedDatetime(t.Changed), int64(0)}
 			if tables {
 				r = append(r, int64(0), int64(0), int64(0), int64(0), int64(0), int64(len(t.Columns)))
 			}
@@ -490,21 +554,28 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 			col("is_rowguidcol", bitType, false).col("is_identity", bitType, false).col("is_computed", bitType, false).col("is_sparse", bitType, true).
 			col("is_hidden", bitType, true).col("is_masked", bitType, false).col("encryption_type", intType, true).col("default_object_id", intType, false).
 			col("generated_always_type", tinyintType, true).col("is_column_set", bitType, true).col("is_xml_document", bitType, false)
-		for _, t := range p.cat.sorted() {
+		for _, t := range p.visible() {
 			for i, c := range t.Columns {
 				st, length, prec, scale := c.typ.catalogRow()
-				var coll any
-				if c.typ.isString() && c.typ.id != tXML {
-					coll = collationOfServer
+				v.rows = append(v.rows, []any{int64(t.ID), c.Name, int64(i + 1), st, c.typ.userTypeID(), length, prec, scale, c.typ.collationOrNull(),
+					boolInt(c.Nullable), int64(1), int64(0), boolInt(c.Identity), boolInt(c.Computed != ""), int64(0), int64(0), boolInt(c.Mask != ""),
+					nil, int64(0), int64(0), int64(0), int64(0)})
+			}
+		}
+	case "sys.computed_columns":
+		v.col("object_id", intType, false).col("name", sysnameType, true).col("column_id", intType, false).col("definition", nvarcharType(maxLength), true).
+			col("is_persisted", bitType, false)
+		for _, t := range p.visible() {
+			for i, c := range t.Columns {
+				if c.Computed != "" {
+					v.rows = append(v.rows, []any{int64(t.ID), c.Name, int64(i + 1), p.definition("(" + c.Computed + ")"), boolInt(c.Persisted)})
 				}
-				v.rows = append(v.rows, []any{int64(t.ID), c.Name, int64(i + 1), st, st, length, prec, scale, coll, boolInt(c.Nullable), int64(1),
-					int64(0), boolInt(c.Identity), int64(0), int64(0), int64(0), int64(0), nil, int64(0), int64(0), int64(0), int64(0)})
 			}
 		}
 	case "sys.identity_columns":
 		v.col("object_id", intType, false).col("name", sysnameType, true).col("column_id", intType, false).col("seed_value", bigintType, true).
 			col("increment_value", bigintType, true)
-		for _, t := range p.cat.sorted() {
+		for _, t := range p.visible() {
 			for i, c := range t.Columns {
 				if c.Identity {
 					v.rows = append(v.rows, []any{int64(t.ID), c.Name, int64(i + 1), c.Seed, c.Increment})
@@ -522,15 +593,15 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 				coll = collationOfServer
 			}
 			v.rows = append(v.rows, []any{t.name, int64(t.system), int64(t.user), int64(4), nil, int64(t.length), int64(t.precision), int64(t.scale),
-				coll, boolInt(t.name != "timestamp" && t.name != "sysname"), int64(0), int64(0), int64(0)})
+				coll, boolInt(t.name != "timestamp" && t.name != "sysname"), int64(0), boolInt(t.system == 240), int64(0)})
 		}
 	case "sys.indexes":
 		v.col("object_id", intType, false).col("name", sysnameType, true).col("index_id", intType, false).col("type", tinyintType, false).
 			col("type_desc", nvarcharType(60), true).col("is_unique", bitType, true).col("is_primary_key", bitType, true).
 			col("is_unique_constraint", bitType, true).col("is_disabled", bitType, true).col("has_filter", bitType, false).
 			col("is_hypothetical", bitType, true).col("filter_definition", nvarcharType(maxLength), true).col("data_space_id", intType, true)
-		for _, t := range p.cat.sorted() {
-			if !t.hasClustered() {
+		for _, t := range p.visible() {
+			if !t.hasClustered() && t.View == "" {
 				v.rows = append(v.rows, []any{int64(t.ID), nil, int64(0), int64(0), "HEAP", int64(0), int64(0), int64(0), int64(0), int64(0), int64(0), nil, int64(1)})
 			}
 			for i, x := range t.Indexes {
@@ -546,7 +617,7 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 		v.col("object_id", intType, false).col("index_id", intType, false).col("index_column_id", intType, false).col("column_id", intType, false).
 			col("key_ordinal", tinyintType, false).col("partition_ordinal", tinyintType, false).col("is_descending_key", bitType, true).
 			col("is_included_column", bitType, true)
-		for _, t := range p.cat.sorted() {
+		for _, t := range p.visible() {
 			for i, x := range t.Indexes {
 				for k, c := range x.Columns {
 					v.rows = append(v.rows, []any{int64(t.ID), t.indexID(i), int64(k + 1), int64(t.columnID(c)), int64(k + 1), int64(0), boolInt(x.Descending[k]), int64(0)})
@@ -559,7 +630,7 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 	case "sys.key_constraints":
 		v.col("name", sysnameType, false).col("object_id", intType, false).col("schema_id", intType, false).col("parent_object_id", intType, false).
 			col("type", sqlType{id: tChar, length: 2}, true).col("type_desc", nvarcharType(60), true).col("unique_index_id", intType, true)
-		for _, t := range p.cat.sorted() {
+		for _, t := range p.visible() {
 			for i, x := range t.Indexes {
 				if !x.Constraint {
 					continue
@@ -586,19 +657,85 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 		}
 	case "sys.database_recovery_status":
 		v.col("database_id", intType, false).col("database_guid", sqlType{id: tGUID}, true).col("family_guid", sqlType{id: tGUID}, true)
-	case "sys.views", "sys.synonyms", "sys.security_policies", "sys.external_tables", "sys.foreign_keys", "sys.triggers", "sys.procedures":
+	case "sys.stats":
+		v.col("object_id", intType, false).col("name", sysnameType, true).col("stats_id", intType, false).col("auto_created", bitType, true).
+			col("user_created", bitType, true).col("no_recompute", bitType, true).col("has_filter", bitType, true).
+			col("filter_definition", nvarcharType(maxLength), true).col("is_temporary", bitType, true).col("is_incremental", bitType, true)
+		for _, t := range p.visible() {
+			for _, st := range t.allStatistics() {
+				v.rows = append(v.rows, []any{int64(t.ID), st.Name, st.ID, int64(0), boolInt(st.ID >= firstStatisticsID), int64(0), int64(0), nil, int64(0), int64(0)})
+			}
+		}
+	case "sys.stats_columns":
+		v.col("object_id", intType, false).col("stats_id", intType, false).col("stats_column_id", intType, true).col("column_id", intType, true)
+		for _, t := range p.visible() {
+			for _, st := range t.allStatistics() {
+				for k, c := range st.Columns {
+					v.rows = append(v.rows, []any{int64(t.ID), st.ID, int64(k + 1), int64(t.columnID(c))})
+				}
+			}
+		}
+	case "sys.views":
+		v.col("name", sysnameType, false).col("object_id", intType, false).col("schema_id", intType, false).col("type", sqlType{id: tChar, length: 2}, true).
+			col("type_desc", nvarcharType(60), true).col("create_date", datetimeType, false).col("modify_date", datetimeType, false).
+			col("is_ms_shipped", bitType, false).col("with_check_option", bitType, false)
+		for _, t := range p.visible() {
+			if t.View != "" {
+				kind, desc := t.kind()
+				v.rows = append(v.rows, []any{t.Name, int64(t.ID), schemaID[strings.ToLower(t.Schema)], kind, desc, storedDatetime(t.Created),
+					storedDatetime(t.Changed), int64(0), int64(0)})
+			}
+		}
+	case "sys.sql_modules":
+		v.col("object_id", intType, false).col("definition", nvarcharType(maxLength), true)
+		for _, t := range p.visible() {
+			if t.View != "" {
+				v.rows = append(v.rows, []any{int64(t.ID), p.definition("CREATE VIEW " + t.Schema + "." + t.Name + " AS " + t.View)})
+			}
+		}
+	case "sys.security_policies":
+		v.col("name", sysnameType, false).col("object_id", intType, false).col("principal_id", intType, true).col("schema_id", intType, false).
+			col("parent_object_id", intType, false).col("type", sqlType{id: tChar, length: 2}, true).col("type_desc", nvarcharType(60), true).
+			col("create_date", datetimeType, false).col("modify_date", datetimeType, false).col("is_ms_shipped", bitType, false).
+			col("is_enabled", bitType, false).col("is_not_for_replication", bitType, false).col("is_schema_bound", bitType, false)
+		for i, x := range p.policies() {
+			policySchema, policy, _ := strings.Cut(x.Name, ".")
+			at := storedDatetime(p.s.db.created)
+			v.rows = append(v.rows, []any{policy, policyID(i), nil, schemaID[strings.ToLower(policySchema)], int64(0), "SP", "SECURITY_POLICY", at, at, int64(0),
+				boolInt(!x.Disabled), int64(0), int64(1)})
+		}
+	case "sys.security_predicates":
+		v.col("object_id", intType, false).col("security_predicate_id", intType, false).col("target_object_id", intType, false).
+			col("predicate_definition", nvarcharType(maxLength), true).col("predicate_type", intType, true).col("predicate_type_desc", nvarcharType(60), true).
+			col("operation", intType, true).col("operation_desc", nvarcharType(60), true)
+		for i, x := range p.policies() {
+			if t := p.objectNamed(x.Table); t != nil {
+				v.rows = append(v.rows, []any{policyID(i), int64(1), int64(t.ID), x.Predicate, int64(0), "FILTER", nil, nil})
+			}
+		}
+	case "sys.synonyms", "sys.external_tables", "sys.foreign_keys", "sys.triggers", "sys.procedures":
 		// There are none, which is an answer.
 		v.col("name", sysnameType, false).col("object_id", intType, false).col("schema_id", intType, false).col("is_enabled", bitType, false).
 			col("base_object_name", nvarcharType(1035), true).col("parent_object_id", intType, false).col("referenced_object_id", intType, true).
 			col("type", sqlType{id: tChar, length: 2}, true).col("type_desc", nvarcharType(60), true).col("create_date", datetimeType, false).
 			col("modify_date", datetimeType, false)
-	case "sys.change_tracking_databases", "sys.change_tracking_tables":
-		v.col("database_id", intType, false).col("object_id", intType, false).col("min_valid_version", bigintType, true).col("begin_version", bigintType, true)
-	case "sys.security_predicates":
-		v.col("object_id", intType, false).col("security_predicate_id", intType, false).col("target_object_id", intType, false)
+	case "sys.change_tracking_databases":
+		v.col("database_id", intType, false).col("is_auto_cleanup_on", bitType, true).col("retention_period", intType, true).
+			col("retention_period_units", tinyintType, true).col("retention_period_units_desc", nvarcharType(60), true).
+			col("max_cleanup_version", bigintType, true)
+	case "sys.change_tracking_tables":
+		v.col("object_id", intType, false).col("is_track_columns_updated_on", bitType, false).col("min_valid_version", bigintType, true).
+			col("begin_version", bigintType, true).col("cleanup_version", bigintType, true)
 	case "sys.masked_columns":
 		v.col("object_id", intType, false).col("name", sysnameType, true).col("column_id", intType, false).col("is_masked", bitType, false).
 			col("masking_function", nvarcharType(4000), true)
+		for _, t := range p.visible() {
+			for i, c := range t.Columns {
+				if c.Mask != "" {
+					v.rows = append(v.rows, []any{int64(t.ID), c.Name, int64(i + 1), int64(1), p.definition(c.Mask)})
+				}
+			}
+		}
 	case "sys.dm_exec_sessions":
 		v.col("session_id", smallintType, false).col("login_name", sysnameType, false).col("program_name", sysnameType, true).col("host_name", sysnameType, true).
 			col("login_time", datetimeType, false).col("is_user_process", bitType, false).col("database_id", smallintType, false)
@@ -614,7 +751,10 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 			rowsName = "row_count"
 		}
 		v.col(rowsName, bigintType, true)
-		for _, t := range p.cat.sorted() {
+		for _, t := range p.visible() {
+			if t.View != "" {
+				continue
+			}
 			n, err := p.s.sql.value("SELECT count(*) FROM " + t.physical())
 			if err != nil {
 				return nil, false, err
@@ -624,11 +764,20 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 				id = 1
 			}
 			v.rows = append(v.rows, []any{int64(t.ID), id, int64(1), int64(t.ID) << 16, n})
+			for i := range t.Indexes {
+				if x := t.indexID(i); x > 1 {
+					v.rows = append(v.rows, []any{int64(t.ID), x, int64(1), int64(t.ID)<<16 + x, n})
+				}
+			}
 		}
 	case "information_schema.tables":
 		v.col("TABLE_CATALOG", sysnameType, true).col("TABLE_SCHEMA", sysnameType, true).col("TABLE_NAME", sysnameType, false).col("TABLE_TYPE", varcharType(10), true)
-		for _, t := range p.cat.sorted() {
-			v.rows = append(v.rows, []any{p.s.db.name, t.Schema, t.Name, "BASE TABLE"})
+		for _, t := range p.visible() {
+			kind := "BASE TABLE"
+			if t.View != "" {
+				kind = "VIEW"
+			}
+			v.rows = append(v.rows, []any{p.s.db.name, t.Schema, t.Name, kind})
 		}
 	case "information_schema.schemata":
 		v.col("CATALOG_NAME", sysnameType, true).col("SCHEMA_NAME", sysnameType, false).col("SCHEMA_OWNER", sysnameType, true)
@@ -646,7 +795,7 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 		} else {
 			v.col("CONSTRAINT_TYPE", varcharType(11), true)
 		}
-		for _, t := range p.cat.sorted() {
+		for _, t := range p.visible() {
 			for _, x := range t.Indexes {
 				if !x.Constraint {
 					continue
@@ -665,6 +814,33 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 		return nil, false, newError(errUnknownObject, 16, "Invalid object name '%s': the local SQL Server does not have this catalog view.", objectName(name))
 	}
 	return v, true, nil
+}
+
+// kind is what sys.objects calls a table or view.
+func (t *table) kind() (code, description string) {
+	if t.View != "" {
+		return "V ", "VIEW"
+	}
+	return "U ", "USER_TABLE"
+}
+
+// policies are the security policies that the login may know of.
+func (p *planner) policies() []SecurityPolicy {
+	if p.s.login.lacks(viewDefinition) {
+		return nil
+	}
+	return p.s.srv.policies
+}
+
+// policyID is the object id of a policy, below those of tables.
+func policyID(i int) int64 { return firstObjectID - 1 - int64(i) }
+
+// definition is a text that only those see who may view definitions.
+func (p *planner) definition(text string) any {
+	if p.s.login.lacks(viewDefinition) {
+		return nil
+	}
+	return text
 }
 
 func (t *table) hasClustered() bool {
@@ -705,7 +881,7 @@ func (p *planner) informationColumns(v *view) {
 		col("DATA_TYPE", sysnameType, true).col("CHARACTER_MAXIMUM_LENGTH", intType, true).col("CHARACTER_OCTET_LENGTH", intType, true).
 		col("NUMERIC_PRECISION", tinyintType, true).col("NUMERIC_PRECISION_RADIX", smallintType, true).col("NUMERIC_SCALE", intType, true).
 		col("DATETIME_PRECISION", smallintType, true).col("CHARACTER_SET_NAME", sysnameType, true).col("COLLATION_NAME", sysnameType, true)
-	for _, t := range p.cat.sorted() {
+	for _, t := range p.visible() {
 		for i, c := range t.Columns {
 			yes := map[bool]string{true: "YES", false: "NO"}[c.Nullable]
 			var def, chars, octets, prec, radix, scale, fraction, set, coll any
@@ -720,7 +896,10 @@ func (p *planner) informationColumns(v *view) {
 					chars = n / 2
 				}
 				if c.typ.isString() {
-					set, coll = "iso_1", collationOfServer
+					set, coll = "iso_1", c.typ.collationOrNull()
+					if c.typ.page() == utf8Page {
+						set = "UTF-8"
+					}
 					if c.typ.isUnicode() {
 						set = "UNICODE"
 					}
@@ -779,10 +958,7 @@ func (s *session) resultSetView(text, declarations string) (*view, error) {
 		}
 		for i, c := range cols {
 			st, n, pr, sc := c.typ.catalogRow()
-			var coll any
-			if c.typ.isString() {
-				coll = collationOfServer
-			}
+			coll := c.typ.collationOrNull()
 			v.rows = append(v.rows, []any{int64(0), int64(i + 1), nullable(c.name), boolInt(c.nullable), st, c.typ.String(), n, pr, sc, coll, boolInt(c.identity), nil, nil})
 		}
 		return v, nil
@@ -798,34 +974,73 @@ func (s *session) describeFirstResultSet(text, declarations string) error {
 	return s.stream(s.srv.ctx, v.sql(), nil, v.cols, nil)
 }
 
-// tableFunction plans the functions that give a table.
-func (p *planner) tableFunction(t *ast.SchemaObjectFunctionTableReference, sc *scope) (string, error) {
+// tableFunction plans the functions that give a table, and adds what they give to the scope. The condition, if there is one,
+// chooses the rows that the arguments ask for; arguments are the names that those may refer to.
+func (p *planner) tableFunction(t *ast.SchemaObjectFunctionTableReference, sc, arguments *scope) (sql, condition string, err error) {
 	name := strings.ToLower(objectName(t.SchemaObject))
-	if name != "sys.dm_exec_describe_first_result_set" {
-		return "", newError(errUnknownObject, 16, "Invalid object name '%s': the local SQL Server does not have this function.", objectName(t.SchemaObject))
+	if !strings.Contains(name, ".") {
+		name = "sys." + name // those need no schema
 	}
-	var texts [2]string
-	for i := range min(len(t.Parameters), 2) {
-		e, err := p.expression(t.Parameters[i], &scope{})
-		if err != nil {
-			return "", err
-		}
-		if e.constant {
-			texts[i], _, err = constantText(e, name)
-		} else if ref, ok := t.Parameters[i].(*ast.VariableReference); ok {
-			texts[i], _ = p.vars.get(ref.Name).value.(string)
-		}
-		if err != nil {
-			return "", err
-		}
+	if err := p.s.maySee(name); err != nil {
+		return "", "", err
 	}
-	v, err := p.s.resultSetView(texts[0], texts[1])
-	if err != nil {
-		return "", err
+	var args []expr
+	for _, x := range t.Parameters {
+		e, err := p.expression(x, arguments)
+		if err != nil {
+			return "", "", err
+		}
+		args = append(args, e)
+	}
+	text := func(i int) (string, error) {
+		if i >= len(args) {
+			return "", nil
+		}
+		v, _, err := p.constantText(args[i], name)
+		return v, err
+	}
+	v := &view{}
+	keys := 0 // how many arguments the first columns must equal
+	switch name {
+	case "sys.dm_exec_describe_first_result_set", "sys.fn_my_permissions":
+		var texts [2]string
+		for i := range texts {
+			if texts[i], err = text(i); err != nil {
+				return "", "", err
+			}
+		}
+		if name == "sys.fn_my_permissions" {
+			v, err = p.myPermissions(texts[0], texts[1])
+		} else {
+			v, err = p.s.resultSetView(texts[0], texts[1])
+		}
+		if err != nil {
+			return "", "", err
+		}
+	case "sys.dm_db_stats_histogram":
+		p.histograms(v)
+		keys = 2
+	default:
+		return "", "", newError(errUnknownObject, 16, "Invalid object name '%s': the local SQL Server does not have this function.", objectName(t.SchemaObject))
+	}
+	if len(args) < keys {
+		return "", "", newError(313, 16, "An insufficient number of arguments were supplied for the procedure or function %s.", name)
 	}
 	alias := t.Alias
 	if alias == nil {
-		alias = &ast.Identifier{Value: "dm_exec_describe_first_result_set"}
+		alias = &ast.Identifier{Value: strings.TrimPrefix(name, "sys.")}
 	}
-	return p.derived(v.sql(), v.cols, alias, t.Columns, sc)
+	if sql, err = p.derived(v.sql(), v.cols, alias, t.Columns, sc); err != nil {
+		return "", "", err
+	}
+	src := sc.sources[len(sc.sources)-1]
+	var conds []string
+	for i := range keys {
+		cond, err := p.compare("=", expr{sql: src.cols[i].sql, typ: v.cols[i].typ}, args[i])
+		if err != nil {
+			return "", "", err
+		}
+		conds = append(conds, cond)
+	}
+	return sql, strings.Join(conds, " AND "), nil
 }

@@ -105,6 +105,7 @@ type column struct {
 	nullable bool
 	identity bool
 	computed bool
+	mask     string // the masking function of the values that it holds
 }
 
 func (r *reply) colMetadata(cols []column) {
