@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"sagemaker-datapipeline/lambda/head"
@@ -96,7 +97,7 @@ func (r Range) String() string {
 // Key is the key of a run's plan. A run that was planned, failed, and is made again with another spec has another plan: the short
 // form of the spec's hash is in the key.
 func Key(pipeline string, id run.ID, specSHA256 string) string {
-	return prefix(pipeline, id, specSHA256) + "plan.json"
+	return prefix(pipeline, id, specSHA256) + fileName
 }
 
 // PartKey is the key of the record of a segment of a partition that was read.
@@ -109,8 +110,23 @@ func PartsPrefix(pipeline string, id run.ID, specSHA256 string) string {
 	return prefix(pipeline, id, specSHA256) + "parts/"
 }
 
+// Prefix is what the keys of all plans of a run begin with.
+func Prefix(pipeline string, id run.ID) string {
+	return manifest.RunsPrefix(pipeline) + string(id) + "/plan-"
+}
+
+// IsKey says whether a key below Prefix is a plan's, and not that of a part's record.
+func IsKey(key string) bool { return strings.HasSuffix(key, "/"+fileName) && !strings.Contains(key, "/parts/") }
+
+const fileName = "plan.json"
+
 func prefix(pipeline string, id run.ID, specSHA256 string) string {
-	return fmt.Sprintf("%s/runs/%s/plan-%.12s/", pipeline, id, specSHA256)
+	return fmt.Sprintf("%s%.12s/", Prefix(pipeline, id), specSHA256)
+}
+
+// OpenKey is the key of the list of partitions that an attempt hands over.
+func OpenKey(pipeline string, id run.ID, specSHA256, attempt string) string {
+	return prefix(pipeline, id, specSHA256) + "open-" + attempt + ".json"
 }
 
 // PartitionID names the n-th partition, counted from 0.

@@ -24,6 +24,7 @@ import (
 	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/plan"
 	"sagemaker-datapipeline/lambda/run"
 )
@@ -51,7 +52,11 @@ type Head struct {
 func (l Ledger) Head(ctx context.Context) (Head, error) {
 	key := head.Key(l.pipeline)
 	stored, err := l.bucket.Read(ctx, key)
-	if errors.Is(err, objects.ErrNotFound) {
+	switch {
+	case errors.Is(err, objects.ErrDeleted):
+		return Head{}, fmt.Errorf("reading the pipeline's head: %w: without it nothing of the pipeline is committed, and the next run would begin from nothing: "+
+			"remove the delete marker of s3://%s/%s, or, if the pipeline is to begin from nothing, its versions too", err, l.bucket.Name(), key)
+	case errors.Is(err, objects.ErrNotFound):
 		return Head{Head: head.Head{Version: head.Version, Pipeline: l.pipeline, Generation: 1}}, nil
 	}
 	if err != nil {
@@ -119,18 +124,47 @@ type Frozen struct {
 	ETag string
 }
 
-// Plan reads the plan of a run that was made for a spec. There may be none.
-func (l Ledger) Plan(ctx context.Context, id run.ID, specSHA256 string) (Frozen, bool, error) {
-	key := plan.Key(l.pipeline, id, specSHA256)
-	stored, err := l.bucket.Read(ctx, key)
-	if errors.Is(err, objects.ErrNotFound) {
-		return Frozen{}, false, nil
-	}
+// Plans reads every plan of a run: one for each spec that it was planned with.
+func (l Ledger) Plans(ctx context.Context, id run.ID) ([]Frozen, error) {
+	listed, err := l.bucket.List(ctx, plan.Prefix(l.pipeline, id), "")
 	if err != nil {
-		return Frozen{}, false, fmt.Errorf("looking for its plan: %w", err)
+		return nil, fmt.Errorf("looking for its plan: %w", err)
 	}
-	f, err := l.frozen(key, stored, id, specSHA256)
-	return f, err == nil, err
+	var all []Frozen
+	for _, o := range listed {
+		if !plan.IsKey(o.Key) {
+			continue
+		}
+		stored, err := l.bucket.Read(ctx, o.Key)
+		if err != nil {
+			return nil, fmt.Errorf("looking for its plan: %w", err)
+		}
+		f, err := l.frozen(o.Key, stored, id, "")
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+// PlanAt reads the plan with a key, in the version with an ETag.
+func (l Ledger) PlanAt(ctx context.Context, key, etag string) (Frozen, error) {
+	stored, err := l.bucket.Read(ctx, key)
+	if err != nil {
+		return Frozen{}, fmt.Errorf("reading the plan: %w", err)
+	}
+	if stored.ETag != etag {
+		return Frozen{}, fmt.Errorf("the plan s3://%s/%s has the ETag %s and not %s: it was replaced after it was handed over", l.bucket.Name(), key, stored.ETag, etag)
+	}
+	p, err := plan.Decode(stored.Body)
+	if err != nil {
+		return Frozen{}, fmt.Errorf("s3://%s/%s: %w", l.bucket.Name(), key, err)
+	}
+	if want := plan.Key(l.pipeline, p.Run, p.SpecSHA256); want != key {
+		return Frozen{}, fmt.Errorf("the plan s3://%s/%s belongs to %s", l.bucket.Name(), key, want)
+	}
+	return Frozen{Plan: p, Key: key, ETag: stored.ETag}, nil
 }
 
 // Freeze writes a plan, unless there is one: then that one is given, and the new one forgotten.
@@ -149,7 +183,7 @@ func (l Ledger) Freeze(ctx context.Context, p plan.Plan) (Frozen, error) {
 
 func (l Ledger) frozen(key string, stored objects.Stored, id run.ID, specSHA256 string) (Frozen, error) {
 	p, err := plan.Decode(stored.Body)
-	if err == nil && (p.Pipeline != l.pipeline || p.Run != id || p.SpecSHA256 != specSHA256) {
+	if err == nil && (p.Pipeline != l.pipeline || p.Run != id || specSHA256 != "" && p.SpecSHA256 != specSHA256) {
 		err = fmt.Errorf("it is the plan of run %s of %s, for the spec %s", p.Run, p.Pipeline, p.SpecSHA256)
 	}
 	if err != nil {
@@ -169,14 +203,18 @@ func (l Ledger) Record(ctx context.Context, f Frozen, p manifest.Part) (manifest
 	if err != nil {
 		return manifest.Part{}, fmt.Errorf("recording partition %s: %w", p.Partition, err)
 	}
-	return l.part(f, key, stored.Body)
+	return l.part(f, key, stored.Body, p.Partition, p.Segment)
 }
 
 // part reads a record and says whether it counts.
-func (l Ledger) part(f Frozen, key string, body []byte) (manifest.Part, error) {
+func (l Ledger) part(f Frozen, key string, body []byte, partition string, segment int) (manifest.Part, error) {
 	p, err := manifest.DecodePart(body)
-	if err == nil && p.PlanETag != f.ETag {
+	switch {
+	case err != nil:
+	case p.PlanETag != f.ETag:
 		err = fmt.Errorf("it was read by the plan with ETag %s, and the run's plan has %s: delete the record to have the part read again", p.PlanETag, f.ETag)
+	case p.Partition != partition || p.Segment != segment:
+		err = fmt.Errorf("it is the record of segment %d of partition %s: delete it to have the part read again", p.Segment, p.Partition)
 	}
 	if err != nil {
 		return manifest.Part{}, fmt.Errorf("s3://%s/%s: %w", l.bucket.Name(), key, err)
@@ -196,9 +234,12 @@ func (l Ledger) Segments(ctx context.Context, f Frozen, partition string) ([]man
 		if err != nil {
 			return nil, fmt.Errorf("looking for what was read of partition %s: %w", partition, err)
 		}
-		p, err := l.part(f, key, stored.Body)
+		p, err := l.part(f, key, stored.Body, partition, len(all))
 		if err != nil {
 			return nil, err
+		}
+		if n := len(all); n > 0 && (p.After == nil || *p.After != *all[n-1].Through) {
+			return nil, fmt.Errorf("s3://%s/%s: it doesn't begin where the segment before it ends, at %q: delete the record to have the part read again", l.bucket.Name(), key, *all[n-1].Through)
 		}
 		if all = append(all, p); p.Last {
 			return all, nil
@@ -250,12 +291,24 @@ const (
 	Moved
 )
 
+// CommitWithin is how long after a run was planned it can be committed. A run that isn't by then is no longer: what was read of it may be
+// swept, two days later (SweepAfter), while an attempt that has just been woken puts its manifest together.
+const CommitWithin = 5 * 24 * time.Hour
+
 // Commit writes a manifest and moves the head to it, from the version that before is. next is the head that is to be; its manifest,
 // its number and its time are filled in here.
 //
 // There is one write that commits, the head's. When it is refused or its reply is lost, the head is read: it names this manifest, or it reaches
-// another attempt's of the same run, or another run was faster.
+// another attempt's of the same run, or another run was faster. An append load begins where the head was when it was planned, so it is committed
+// from that version of the head and from no later one; and no run of a generation is committed after the next one began.
 func (l Ledger) Commit(ctx context.Context, f Frozen, before Head, m manifest.Manifest, next head.Head) (Commit, Outcome, error) {
+	if age := time.Since(f.CreatedAt); age > CommitWithin {
+		return Commit{}, 0, fmt.Errorf("run %s was planned %s ago, and is committed within %s or not at all, because what was read of it is swept then: "+
+			"invoke the function with a later scheduledTime, or with this one when the plan %s is gone", f.Run, age.Round(time.Hour), CommitWithin, f.Key)
+	}
+	if f.Load == pipeline.Append && f.HeadETag != before.ETag || next.Generation < before.Generation {
+		return l.after(ctx, f, before, m.Attempt)
+	}
 	m.Parent = before.Manifest
 	body, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -270,18 +323,20 @@ func (l Ledger) Commit(ctx context.Context, f Frozen, before Head, m manifest.Ma
 		return Commit{}, 0, fmt.Errorf("writing the manifest: s3://%s/%s is there with other content: two attempts have one name", l.bucket.Name(), key)
 	}
 	next.Manifest = &head.Ref{Run: m.Run, Key: key, VersionID: written.VersionID, SHA256: hash(body)}
-	after, err := l.Move(ctx, before, next)
+	moved, err := l.Move(ctx, before, next)
 	if err != nil {
 		return Commit{}, 0, fmt.Errorf("committing the run: %w", err)
 	}
-	if after.Manifest != nil && after.Manifest.Key == key {
-		return Commit{Manifest: m, Ref: *after.Manifest}, Committed, nil
-	}
-	c, found, err := l.Find(ctx, after.Manifest, m.Run, f.Parent)
+	return l.after(ctx, f, moved, m.Attempt)
+}
+
+// after says how an attempt to commit ended, by the head that is there.
+func (l Ledger) after(ctx context.Context, f Frozen, there Head, attempt string) (Commit, Outcome, error) {
+	c, found, err := l.Find(ctx, there.Manifest, f.Run, f.Parent)
 	switch {
 	case err != nil:
-		return Commit{}, 0, fmt.Errorf("looking for the run after the head moved: %w", err)
-	case found && c.Attempt == m.Attempt:
+		return Commit{}, 0, fmt.Errorf("looking for the run below the head: %w", err)
+	case found && c.Attempt == attempt:
 		return c, Committed, nil
 	case found:
 		return c, Already, nil

@@ -175,7 +175,6 @@ type Client struct {
 	mu      sync.Mutex
 	faults  map[int]Fault
 	calls   []Call
-	struck  int
 	crashed bool
 }
 
@@ -193,13 +192,6 @@ func (c *Client) Calls() []Call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.calls)
-}
-
-// Struck is how many calls met a fault.
-func (c *Client) Struck() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.struck
 }
 
 // Crash ends the process.
@@ -244,9 +236,6 @@ func do[O any](ctx context.Context, c *Client, operation, key string, k kind, re
 	if c.crashed {
 		c.mu.Unlock()
 		return none, ErrCrashed
-	}
-	if fault != 0 {
-		c.struck++
 	}
 	if fault == CrashBefore || fault == CrashAfter {
 		c.crashed = true
