@@ -6,14 +6,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/golang-sql/civil"
 	mssql "github.com/microsoft/go-mssqldb"
 	"github.com/microsoft/go-mssqldb/msdsn"
 )
@@ -42,6 +38,9 @@ type Options struct {
 	ConnectTimeout time.Duration
 	// LockTimeout is how long a statement waits for a lock before error 1222.
 	LockTimeout time.Duration
+	// MaxValueBytes is the size of the largest value that the caller takes, in bytes of its UTF-8 or binary form. What is longer
+	// arrives cut, so that it doesn't fill the memory, and always longer than this: the caller has to refuse it. 0: nothing is cut.
+	MaxValueBytes int64
 }
 
 // Open connects, logs in and sets the session. The errors are of type *Error, or of the login itself.
@@ -81,7 +80,7 @@ func Open(ctx context.Context, l Login, o Options) (*Session, error) {
 		err = connectError(connecting, l, err)
 		return nil, errors.Join(err, s.Close())
 	}
-	for _, set := range settings(o.LockTimeout) {
+	for _, set := range settings(o) {
 		if _, err := s.conn.ExecContext(connecting, set); err != nil {
 			return nil, errors.Join(queryError(connecting, set, err), s.Close())
 		}
@@ -154,10 +153,12 @@ func (d *dialer) severLate(ctx context.Context) (ended func()) {
 }
 
 // settings are the SET statements that make a session read alike wherever the server's defaults point.
-func settings(lockTimeout time.Duration) []string {
+func settings(o Options) []string {
 	return []string{
 		// Without it (max) values are cut at 4,096 bytes on a server with that default.
-		"SET TEXTSIZE -1",
+		fmt.Sprintf("SET TEXTSIZE %d", textSize(o.MaxValueBytes)),
+		// The counts of rows that are compared.
+		"SET NOCOUNT OFF",
 		// Indexed views and computed columns are matched under these only.
 		"SET ANSI_NULLS ON", "SET ANSI_PADDING ON", "SET ANSI_WARNINGS ON", "SET QUOTED_IDENTIFIER ON",
 		"SET ARITHABORT ON", "SET CONCAT_NULL_YIELDS_NULL ON", "SET NUMERIC_ROUNDABORT OFF",
@@ -165,9 +166,18 @@ func settings(lockTimeout time.Duration) []string {
 		"SET LANGUAGE us_english", "SET DATEFORMAT mdy", "SET DATEFIRST 7",
 		// The export gives way to the application.
 		"SET DEADLOCK_PRIORITY LOW",
-		fmt.Sprintf("SET LOCK_TIMEOUT %d", lockTimeout.Milliseconds()),
+		fmt.Sprintf("SET LOCK_TIMEOUT %d", o.LockTimeout.Milliseconds()),
 		"SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
 	}
+}
+
+// textSize is where the server may cut a value, in bytes as it sends them: a UTF-16 text of twice the bytes is at least as long as
+// maxValue in UTF-8, so that what was cut is longer than maxValue in any form.
+func textSize(maxValue int64) int64 {
+	if maxValue <= 0 || maxValue > (MaxLength-2)/2 {
+		return -1
+	}
+	return 2*maxValue + 2
 }
 
 // Close ends the session.
@@ -185,167 +195,26 @@ func (s *Session) Close() error {
 	return err
 }
 
-// Identity is where the rows come from and what reading them there guarantees.
-type Identity struct {
-	Server, Database, Version string
-	Isolation, Guarantee      string
-}
-
-// What the isolation levels guarantee, in words for the manifest.
-const (
-	versioned = "Every row as it was committed when the statement began. Concurrent changes neither hide nor double a row. Functions that the query calls, and other databases, may read later states."
-	locking   = "Committed rows only. A row that another transaction changed during the export is there as it was before or after. A row that moved in the index that was scanned may be missing or there twice."
-	unknown   = "Committed rows only. Whether the database has READ_COMMITTED_SNAPSHOT on could not be read, so no more is claimed than locking gives: a row that moved in the index that was scanned during the export may be missing or there twice."
-	dirty     = "None: the query asks for uncommitted reads (NOLOCK or READUNCOMMITTED). Rows may be missing, there twice, or never have been committed."
-)
-
-// Identify asks the server who it is and how it isolates readers of the statement.
-func (s *Session) Identify(ctx context.Context, st Statement) (Identity, error) {
+// BeginSnapshot begins a transaction in which every statement sees one state of the database: the one that was committed when its
+// first statement reads. The database has to allow it, which that statement finds out.
+func (s *Session) BeginSnapshot(ctx context.Context) error {
 	defer s.dialer.severLate(ctx)()
-	id := Identity{Server: fmt.Sprintf("%s:%d", s.login.Host, s.login.Port)}
-	if err := s.conn.QueryRowContext(ctx, "SELECT DB_NAME(), @@VERSION").Scan(&id.Database, &id.Version); err != nil {
-		return Identity{}, queryError(ctx, "the server's version", err)
-	}
-	// The rest of @@VERSION's lines is about the build and the operating system.
-	id.Version, _, _ = strings.Cut(id.Version, "\n")
-	id.Version = strings.TrimSpace(id.Version)
-
-	var rcsi bool
-	err := s.conn.QueryRowContext(ctx, "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE database_id = DB_ID()").Scan(&rcsi)
-	var server mssql.Error
-	switch {
-	case err == nil && rcsi:
-		id.Isolation, id.Guarantee = "READ COMMITTED SNAPSHOT (row versions, per statement)", versioned
-	case err == nil:
-		id.Isolation, id.Guarantee = "READ COMMITTED (locking)", locking
-	case errors.Is(err, sql.ErrNoRows) || errors.As(err, &server):
-		id.Isolation, id.Guarantee = "READ COMMITTED (row versioning unknown)", unknown
-	default:
-		return Identity{}, queryError(ctx, "sys.databases", err)
-	}
-	for word := range words(st.Text) {
-		if strings.EqualFold(word, "NOLOCK") || strings.EqualFold(word, "READUNCOMMITTED") {
-			id.Isolation, id.Guarantee = "READ UNCOMMITTED (in the query)", dirty
+	for _, sql := range []string{"SET TRANSACTION ISOLATION LEVEL SNAPSHOT", "BEGIN TRANSACTION"} {
+		if _, err := s.conn.ExecContext(ctx, sql); err != nil {
+			return queryError(ctx, "a snapshot transaction", err)
 		}
-	}
-	return id, nil
-}
-
-// Column is one column of a result as the server describes it.
-type Column struct {
-	Name string
-	// Type is SQL Server's name of the type in lower case, without length or precision.
-	Type string
-	// Length in characters or bytes; -1 when the type has none, MaxLength for (max).
-	Length int64
-	// Precision and Scale are -1 when the type has none.
-	Precision, Scale int64
-	Nullable         bool
-}
-
-// MaxLength is the length of a (max) column.
-const MaxLength = int64(1<<31 - 2)
-
-// Rows is a result that is being read.
-type Rows struct {
-	ctx     context.Context //nolint:containedctx // why the statement was cancelled is known to this context only
-	rows    *sql.Rows
-	ended   func()
-	from    string
-	columns []Column
-	values  []any
-	dest    []any
-}
-
-// Query sends the statement. The rows have to be closed; a cancelled context cancels the statement on the server.
-func (s *Session) Query(ctx context.Context, st Statement) (*Rows, error) {
-	var rows *sql.Rows
-	var err error
-	ended := s.dialer.severLate(ctx)
-	if st.RunTime.IsZero() {
-		rows, err = s.conn.QueryContext(ctx, st.Text)
-	} else {
-		// The parameter is declared by us: the driver would declare a datetimeoffset(7) or a datetime2(7), and a comparison
-		// with those turns the column's own type, and its index, aside.
-		rows, err = s.conn.QueryContext(ctx, "sp_executesql", st.Text, "@runTime datetime2(0)",
-			sql.Named("runTime", civil.DateTimeOf(st.RunTime.UTC())))
-	}
-	if err != nil {
-		ended()
-		return nil, queryError(ctx, st.From, err)
-	}
-	r := &Rows{ctx: ctx, rows: rows, ended: ended, from: st.From}
-	if err := r.describe(); err != nil {
-		return nil, errors.Join(err, r.Close())
-	}
-	return r, nil
-}
-
-func (r *Rows) describe() error {
-	types, err := r.rows.ColumnTypes()
-	if err != nil {
-		return queryError(r.ctx, r.from, err)
-	}
-	if len(types) == 0 {
-		if err := r.rows.Err(); err != nil {
-			return queryError(r.ctx, r.from, err)
-		}
-		return fmt.Errorf("%s gave no result: it has to be one SELECT", r.from)
-	}
-	for _, t := range types {
-		c := Column{Name: t.Name(), Type: strings.ToLower(t.DatabaseTypeName()), Length: -1, Precision: -1, Scale: -1, Nullable: true}
-		if n, ok := t.Length(); ok {
-			c.Length = min(n, MaxLength)
-		}
-		if p, s, ok := t.DecimalSize(); ok {
-			c.Precision, c.Scale = p, s
-		}
-		if nullable, ok := t.Nullable(); ok {
-			c.Nullable = nullable
-		}
-		r.columns = append(r.columns, c)
-	}
-	r.values = make([]any, len(types))
-	r.dest = make([]any, len(types))
-	for i := range r.values {
-		r.dest[i] = &r.values[i]
 	}
 	return nil
 }
 
-// Columns describes the result.
-func (r *Rows) Columns() []Column { return slices.Clone(r.columns) }
-
-// Next gives the next row as the driver's values: nil, bool, int64, float64, string, []byte (binary, decimals and money as
-// text, uniqueidentifier as 16 bytes in the order of its text) or time.Time. The slice is overwritten by the next call.
-// After the last row it gives io.EOF; a result that broke off is another error.
-func (r *Rows) Next() ([]any, error) {
-	if !r.rows.Next() {
-		if err := r.rows.Err(); err != nil {
-			return nil, queryError(r.ctx, r.from, err)
+// Commit ends the transaction that BeginSnapshot began. An error says that it had ended before, so that what was read since isn't one
+// state.
+func (s *Session) Commit(ctx context.Context) error {
+	defer s.dialer.severLate(ctx)()
+	for _, sql := range []string{"COMMIT TRANSACTION", "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"} {
+		if _, err := s.conn.ExecContext(ctx, sql); err != nil {
+			return queryError(ctx, "the snapshot transaction's end", err)
 		}
-		if r.ctx.Err() != nil {
-			return nil, queryError(r.ctx, r.from, r.ctx.Err())
-		}
-		if r.rows.NextResultSet() {
-			return nil, fmt.Errorf("%s gave more than one result: it has to be one SELECT", r.from)
-		}
-		if err := r.rows.Err(); err != nil {
-			return nil, queryError(r.ctx, r.from, err)
-		}
-		return nil, io.EOF
-	}
-	if err := r.rows.Scan(r.dest...); err != nil {
-		return nil, queryError(r.ctx, r.from, err)
-	}
-	return r.values, nil
-}
-
-// Close ends reading and cancels what the server still had to send.
-func (r *Rows) Close() error {
-	defer r.ended()
-	if err := r.rows.Close(); err != nil {
-		return queryError(r.ctx, r.from, err)
 	}
 	return nil
 }

@@ -128,7 +128,7 @@ func TestOneSelect(t *testing.T) {
 		{"a setting behind", "SELECT 1 AS a SET NOCOUNT ON", "SET is not part"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := NewStatement(pipeline.Source{Query: c.query, QueryFile: "queries/q.sql"}, time.Now())
+			_, err := NewSelection(pipeline.Source{Query: c.query, QueryFile: "queries/q.sql"}, pipeline.Limits{}, time.Now())
 			if c.problem == "" {
 				if err != nil {
 					t.Fatal(err)
@@ -144,29 +144,32 @@ func TestOneSelect(t *testing.T) {
 
 func TestTables(t *testing.T) {
 	for _, c := range []struct{ name, table, want, problem string }{
-		{"two parts", "dbo.Transactions", "SELECT * FROM [dbo].[Transactions]", ""},
-		{"brackets", "[my schema].[odd]]name]", "SELECT * FROM [my schema].[odd]]name]", ""},
-		{"a name that would end the statement", "dbo.x]; DROP TABLE y--", "SELECT * FROM [dbo].[x]]; DROP TABLE y--]", ""},
-		{"a dot within brackets", "[a.b]", "SELECT * FROM [a.b]", ""},
+		{"two parts", "dbo.Transactions", "SELECT * FROM [dbo].[Transactions] AS q", ""},
+		{"brackets", "[my schema].[odd]]name]", "SELECT * FROM [my schema].[odd]]name] AS q", ""},
+		{"a name that would end the statement", "dbo.x]; DROP TABLE y--", "SELECT * FROM [dbo].[x]]; DROP TABLE y--] AS q", ""},
+		{"a dot within brackets", "[a.b]", "SELECT * FROM [a.b] AS q", ""},
 		{"three parts", "other.dbo.t", "", "names another database"},
 		{"an empty part", "dbo..t", "", "empty part"},
 		{"an open bracket", "[dbo.t", "", "without its ]"},
 		{"text behind a bracket", "[dbo]x.t", "", "after a name's end"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := NewStatement(pipeline.Source{Table: c.table}, time.Now())
+			x, err := NewSelection(pipeline.Source{Table: c.table}, pipeline.Limits{}, time.Now())
 			if c.problem != "" {
 				if err == nil || !strings.Contains(err.Error(), c.problem) {
 					t.Fatalf("got %v, want an error with %s", err, c.problem)
 				}
 				return
 			}
-			if err != nil || s.Text != c.want || !s.RunTime.IsZero() {
-				t.Fatalf("got %+v, %v", s, err)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := x.All(nil, nil, nil); s.Text != c.want || len(s.Params) != 0 {
+				t.Fatalf("got %+v", s)
 			}
 		})
 	}
-	if _, err := NewStatement(pipeline.Source{Table: "t", Query: "SELECT 1"}, time.Now()); err == nil {
+	if _, err := NewSelection(pipeline.Source{Table: "t", Query: "SELECT 1"}, pipeline.Limits{}, time.Now()); err == nil {
 		t.Error("a source of both a table and a query was taken")
 	}
 }
@@ -182,20 +185,33 @@ func FuzzDecodeLogin(f *testing.F) {
 	})
 }
 
-// A query comes from a file of the repository; the words must end for every one, or the function hangs until its deadline.
-func FuzzStatement(f *testing.F) {
+// A query comes from a file of the repository; the tokens must end for every one, or the function hangs until its deadline.
+func FuzzSelection(f *testing.F) {
 	f.Add("SELECT 'a' /* b /* c */ */ FROM [d] -- e", "dbo.[t]]x]")
 	f.Add("WITH \"", "[")
+	f.Add(";SELECT @runTime;--", "a.[b].c")
 	f.Fuzz(func(t *testing.T, query, table string) {
-		if s, err := NewStatement(pipeline.Source{Query: query}, time.Now()); err == nil && s.Text != query {
-			t.Fatalf("%q was changed to %q", query, s.Text)
+		end := 0
+		for one := range tokens(query) {
+			if one.at < end || one.end <= one.at || one.end > len(query) {
+				t.Fatalf("%q has a token from %d to %d after %d", query, one.at, one.end, end)
+			}
+			end = one.end
 		}
-		s, err := NewStatement(pipeline.Source{Table: table}, time.Now())
-		if table == "" || err != nil {
-			return
+		if x, err := NewSelection(pipeline.Source{Query: query}, pipeline.Limits{}, time.Now()); err == nil {
+			if err := checkSelect(x.All(nil, nil, nil).Text); err != nil {
+				t.Fatalf("%q was changed: %v", query, err)
+			}
+			if s := x.All([]Selected{{Name: "a"}}, nil, nil); s.err == nil {
+				if err := checkSelect(s.Text); err != nil {
+					t.Fatalf("%q was wrapped: %v", query, err)
+				}
+			}
 		}
-		if err := checkSelect(s.Text); err != nil {
-			t.Fatalf("table %q gave %q: %v", table, s.Text, err)
+		if x, err := NewSelection(pipeline.Source{Table: table}, pipeline.Limits{}, time.Now()); table != "" && err == nil {
+			if err := checkSelect(x.All(nil, nil, nil).Text); err != nil {
+				t.Fatalf("table %q gave %q: %v", table, x.All(nil, nil, nil).Text, err)
+			}
 		}
 	})
 }
