@@ -692,10 +692,8 @@ func (s *session) stream(ctx context.Context, sql string, args []any, cols []col
 		return err
 	}
 	defer stmt.Close()
-	for i, a := range args {
-		if err := stmt.Bind(i+1, a); err != nil {
-			return err
-		}
+	if err := stmt.BindAll(args); err != nil {
+		return err
 	}
 	s.writeDone(true)
 	s.out.colMetadata(cols)
@@ -801,10 +799,8 @@ func (s *session) selectVariables(ctx context.Context, st *ast.SelectStatement, 
 		return err
 	}
 	defer stmt.Close()
-	for i, a := range p.arguments() {
-		if err := stmt.Bind(i+1, a); err != nil {
-			return err
-		}
+	if err := stmt.BindAll(p.arguments()); err != nil {
+		return err
 	}
 	rows := int64(0)
 	for {

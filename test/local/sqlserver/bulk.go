@@ -308,7 +308,7 @@ func (c *bulkColumn) check(v any, i int) error {
 		if !c.to.typ.isString() || len(v) <= int(c.to.typ.length) {
 			return nil
 		}
-		n = utf16Length(v)
+		n = c.to.typ.units(v)
 	case []byte:
 		if !c.to.typ.isBinary() {
 			return nil
@@ -350,7 +350,8 @@ func readBulkMetadata(m *message, t *table, b *bulkLoad) ([]bulkColumn, error) {
 		}
 		a, z := c.typ, c.to.typ
 		// Fixed lengths are padded, other types converted; the rest is stored as it comes.
-		c.converted = a.id != z.id || a.prec != z.prec || a.scale != z.scale || z.id == tChar || z.id == tNChar || z.id == tBinary
+		c.converted = a.id != z.id || a.prec != z.prec || a.scale != z.scale || z.id == tChar || z.id == tNChar || z.id == tBinary ||
+			a.page() != z.page() && !z.isUnicode()
 		if c.converted && !explicitlyConvertible(a, z) {
 			return nil, notConvertible(a, z)
 		}

@@ -325,10 +325,9 @@ func toFloat(v any, from, to sqlType) (any, error) {
 		return nil, notConvertible(from, to)
 	}
 	if to.id == tReal {
-		if math.Abs(f) > math.MaxFloat32 {
+		if f = float64(float32(f)); math.IsInf(f, 0) {
 			return nil, overflow("real")
 		}
-		f = float64(float32(f))
 	}
 	return f, nil
 }

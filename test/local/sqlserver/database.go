@@ -300,10 +300,8 @@ func (c *dbConn) value(query string, args ...any) (any, error) {
 		return nil, err
 	}
 	defer s.Close()
-	for i, a := range args {
-		if err := s.Bind(i+1, a); err != nil {
-			return nil, err
-		}
+	if err := s.BindAll(args); err != nil {
+		return nil, err
 	}
 	ok, err := s.Step()
 	if err != nil || !ok {

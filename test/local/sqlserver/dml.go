@@ -435,10 +435,8 @@ func (s *session) change(ctx context.Context, command uint16, verb string, vars 
 			return err
 		}
 		defer stmt.Close()
-		for i, a := range p.arguments() {
-			if err := stmt.Bind(i+1, a); err != nil {
-				return err
-			}
+		if err := stmt.BindAll(p.arguments()); err != nil {
+			return err
 		}
 		if _, err := stmt.Step(); err != nil {
 			return s.constraintError(err, t, verb)

@@ -121,6 +121,10 @@ func registerConversions() {
 		}
 		return v, nil
 	})
+	scalar("ms_variant_compare", 2, func(c sqlite.Call) (any, error) {
+		n, err := compareVariants(c.Bytes(0), c.Bytes(1))
+		return int64(n), err
+	})
 	scalar("ms_variant_property", 3, func(c sqlite.Call) (any, error) {
 		t := typeOfCode(c.Int(1))
 		if t.id == tVariant {

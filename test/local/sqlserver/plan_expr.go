@@ -828,6 +828,15 @@ func (p *planner) compare(op string, a, b expr) (string, error) {
 	if t.id == tText || t.id == tNText || t.id == tImage {
 		return "", newError(402, 16, "The data types %s and %s are incompatible in the %s operator.", a.typ.name(), b.typ.name(), op)
 	}
+	if t.id == tVariant && op != "IS" && op != "IS NOT" {
+		if a, err = p.implicit(a, t); err != nil {
+			return "", err
+		}
+		if b, err = p.implicit(b, t); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("(ms_variant_compare(%s, %s) %s 0)", a.sql, b.sql, op), nil
+	}
 	if err := sortable(t); err != nil {
 		return "", err
 	}
@@ -882,8 +891,22 @@ func (p *planner) in(e *ast.BooleanInExpression, sc *scope) (string, error) {
 	if len(es) == 1 {
 		return "", newError(errSyntax, 15, "Incorrect syntax near ')'.")
 	}
-	all, _, _, err := p.unify(es)
+	all, t, _, err := p.unify(es)
 	if err != nil {
+		return "", err
+	}
+	if t.id == tVariant {
+		var any []string
+		for _, y := range all[1:] {
+			c, err := p.compare("=", all[0], y)
+			if err != nil {
+				return "", err
+			}
+			any = append(any, c)
+		}
+		return "(" + not + "(" + strings.Join(any, " OR ") + "))", nil
+	}
+	if err := sortable(t); err != nil {
 		return "", err
 	}
 	var list []string

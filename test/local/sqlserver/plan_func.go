@@ -528,11 +528,7 @@ func constantCall(t sqlType, f func(p *planner) any) scalarFunction {
 // constantText is an argument that must be known when the statement is planned: a constant, or what is made of variables.
 func (p *planner) constantText(e expr, function string) (string, bool, error) {
 	if !e.constant {
-		sql := "SELECT " + e.sql
-		for i := range p.params {
-			sql += fmt.Sprintf(", ?%d", i+1)
-		}
-		v, err := p.s.sql.value(sql, p.arguments()...)
+		v, err := p.s.sql.value("SELECT "+e.sql, p.arguments()...)
 		if err != nil { // it reads a column
 			return "", false, notSupported("an argument of %s that depends on rows", function)
 		}

@@ -148,7 +148,7 @@ func sortable(t sqlType) error {
 	case t.id == tXML || t.id == tJSON || t.id == tGeography || t.id == tGeometry:
 		return newError(305, 16, "The %s data type cannot be compared or sorted, except when using the IS NULL operator.", t.name())
 	case t.id == tVariant || t.id == tHierarchyID:
-		return notSupported("comparing and sorting %s", t.name())
+		return notSupported("sorting and grouping by %s, and comparing hierarchyid", t.name())
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package sqlserver
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -75,16 +76,12 @@ func systemFunctions() map[string]scalarFunction {
 			if len(a) == 0 {
 				return constantExpr(p.s.db.name, sysnameType), nil
 			}
-			id, ok := a[0].value.(int64)
-			if !ok {
-				return expr{}, notSupported("an argument of DB_NAME that isn't a constant")
+			var b strings.Builder
+			fmt.Fprintf(&b, "CASE %s", a[0].sql)
+			for _, db := range p.s.srv.sortedDatabases() {
+				fmt.Fprintf(&b, " WHEN %d THEN %s", db.id, quoteText(db.name))
 			}
-			for _, db := range p.s.srv.databases {
-				if int64(db.id) == id {
-					return constantExpr(db.name, sysnameType), nil
-				}
-			}
-			return constantExpr(nil, sysnameType), nil
+			return expr{sql: b.String() + " END", typ: sysnameType, nullable: true}, nil
 		}},
 		"db_id": {0, 1, func(p *planner, a []expr) (expr, error) {
 			db := p.s.db
@@ -182,23 +179,23 @@ func systemFunctions() map[string]scalarFunction {
 			t := nvarcharType(128)
 			switch strings.ToLower(n) {
 			case "productversion":
-				return constantExpr(fmt.Sprintf("%d.%d.0.0", serverMajor, serverMinor), t), nil
+				return variantExpr(fmt.Sprintf("%d.%d.0.0", serverMajor, serverMinor), t), nil
 			case "productmajorversion":
-				return constantExpr(fmt.Sprint(serverMajor), t), nil
+				return variantExpr(fmt.Sprint(serverMajor), t), nil
 			case "productlevel":
-				return constantExpr("RTM", t), nil
+				return variantExpr("RTM", t), nil
 			case "edition":
-				return constantExpr("Local SQL Server over SQLite (not Microsoft SQL Server)", t), nil
+				return variantExpr("Local SQL Server over SQLite (not Microsoft SQL Server)", t), nil
 			case "engineedition":
-				return constantExpr(int64(3), intType), nil
+				return variantExpr(int64(3), intType), nil
 			case "servername", "machinename":
-				return constantExpr(serverName, t), nil
+				return variantExpr(serverName, t), nil
 			case "collation":
-				return constantExpr(collationOfServer, t), nil
+				return variantExpr(collationOfServer, t), nil
 			case "isclustered", "ishadrenabled", "isintegratedsecurityonly":
-				return constantExpr(int64(0), intType), nil
+				return variantExpr(int64(0), intType), nil
 			}
-			return constantExpr(nil, t), nil
+			return variantExpr(nil, t), nil
 		}},
 		"databasepropertyex": {2, 2, func(p *planner, a []expr) (expr, error) {
 			d, _, err := p.constantText(a[0], "DATABASEPROPERTYEX")
@@ -212,28 +209,72 @@ func systemFunctions() map[string]scalarFunction {
 			t := nvarcharType(128)
 			db := p.s.srv.database(d)
 			if db == nil {
-				return constantExpr(nil, t), nil
+				return variantExpr(nil, t), nil
 			}
 			switch strings.ToLower(n) {
 			case "updateability":
 				if db.readOnly.Load() {
-					return constantExpr("READ_ONLY", t), nil
+					return variantExpr("READ_ONLY", t), nil
 				}
-				return constantExpr("READ_WRITE", t), nil
+				return variantExpr("READ_WRITE", t), nil
 			case "status":
-				return constantExpr("ONLINE", t), nil
+				return variantExpr("ONLINE", t), nil
 			case "useraccess":
-				return constantExpr("MULTI_USER", t), nil
+				return variantExpr("MULTI_USER", t), nil
 			case "recovery":
-				return constantExpr("SIMPLE", t), nil
+				return variantExpr("SIMPLE", t), nil
 			case "isclone", "isinstandby":
-				return constantExpr(int64(0), intType), nil
+				return variantExpr(int64(0), intType), nil
 			case "collation":
-				return constantExpr(collationOfServer, t), nil
+				return variantExpr(collationOfServer, t), nil
 			case "version":
-				return constantExpr(int64(852), intType), nil // SQL Server 2016's
+				return variantExpr(int64(852), intType), nil // SQL Server 2016's
 			}
-			return constantExpr(nil, t), nil
+			return variantExpr(nil, t), nil
+		}},
+		"connectionproperty": {1, 1, func(p *planner, a []expr) (expr, error) {
+			n, _, err := p.constantText(a[0], "CONNECTIONPROPERTY")
+			if err != nil {
+				return expr{}, err
+			}
+			switch strings.ToLower(n) {
+			case "net_transport", "physical_net_transport":
+				return variantExpr("TCP", nvarcharType(40)), nil
+			case "protocol_type":
+				return variantExpr("TSQL", nvarcharType(40)), nil
+			case "auth_scheme":
+				return variantExpr("SQL", nvarcharType(40)), nil
+			}
+			return variantExpr(nil, intType), nil
+		}},
+		"sessionproperty": {1, 1, func(p *planner, a []expr) (expr, error) {
+			n, _, err := p.constantText(a[0], "SESSIONPROPERTY")
+			if err != nil {
+				return expr{}, err
+			}
+			switch strings.ToUpper(n) {
+			case "ANSI_NULLS", "ANSI_PADDING", "ANSI_WARNINGS", "ARITHABORT", "CONCAT_NULL_YIELDS_NULL", "QUOTED_IDENTIFIER":
+				return variantExpr(int64(1), bitType), nil // they can't be switched off here
+			case "NUMERIC_ROUNDABORT":
+				return variantExpr(int64(0), bitType), nil
+			}
+			return variantExpr(nil, intType), nil
+		}},
+		"stats_date": {2, 2, func(p *planner, a []expr) (expr, error) {
+			var b strings.Builder
+			b.WriteString("CASE")
+			for _, t := range p.visible() {
+				for _, st := range t.allStatistics() {
+					if !st.Taken.IsZero() {
+						fmt.Fprintf(&b, " WHEN %s = %d AND %s = %d THEN %s", a[0].sql, t.ID, a[1].sql, st.ID, literal(storedDatetime(st.Taken)))
+					}
+				}
+			}
+			sql := b.String() + " END"
+			if !strings.Contains(sql, "WHEN") {
+				sql = "NULL"
+			}
+			return expr{sql: sql, typ: datetimeType, nullable: true}, nil
 		}},
 		"scope_identity": {0, 0, func(p *planner, _ []expr) (expr, error) { return p.lastIdentity() }},
 		"host_name":      name(func(p *planner) any { return p.s.host }),
@@ -522,7 +563,9 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 		tables := base == "tables"
 		if tables {
 			v.col("is_memory_optimized", bitType, true).col("temporal_type", tinyintType, true).col("is_replicated", bitType, true).
-				col("is_external", bitType, true).col("lob_data_space_id", intType, false).col("max_column_id_used", intType, false)
+				col("is_external", bitType, true).col("lob_data_space_id", intType, false).col("max_column_id_used", intType, false).
+				col("temporal_type_desc", nvarcharType(60), true).col("history_table_id", intType, true).col("is_filetable", bitType, true).
+				col("is_tracked_by_cdc", bitType, true)
 		}
 		for _, t := range p.visible() {
 			if tables && t.View != "" {
@@ -531,7 +574,7 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 			kind, desc := t.kind()
 			r := []any{t.Name, int64(t.ID), nil, schemaID[strings.ToLower(t.Schema)], int64(0), kind, desc, storedDatetime(t.Created), storedDatetime(t.Changed), int64(0)}
 			if tables {
-				r = append(r, int64(0), int64(0), int64(0), int64(0), int64(0), int64(len(t.Columns)))
+				r = append(r, int64(0), int64(0), int64(0), int64(0), int64(0), int64(len(t.Columns)), "NON_TEMPORAL_TABLE", nil, int64(0), int64(0))
 			}
 			v.rows = append(v.rows, r)
 			if tables {
@@ -553,13 +596,14 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 			col("collation_name", sysnameType, true).col("is_nullable", bitType, true).col("is_ansi_padded", bitType, false).
 			col("is_rowguidcol", bitType, false).col("is_identity", bitType, false).col("is_computed", bitType, false).col("is_sparse", bitType, true).
 			col("is_hidden", bitType, true).col("is_masked", bitType, false).col("encryption_type", intType, true).col("default_object_id", intType, false).
-			col("generated_always_type", tinyintType, true).col("is_column_set", bitType, true).col("is_xml_document", bitType, false)
+			col("generated_always_type", tinyintType, true).col("is_column_set", bitType, true).col("is_xml_document", bitType, false).
+			col("encryption_type_desc", nvarcharType(64), true).col("encryption_algorithm_name", sysnameType, true)
 		for _, t := range p.visible() {
 			for i, c := range t.Columns {
 				st, length, prec, scale := c.typ.catalogRow()
 				v.rows = append(v.rows, []any{int64(t.ID), c.Name, int64(i + 1), st, c.typ.userTypeID(), length, prec, scale, c.typ.collationOrNull(),
 					boolInt(c.Nullable), int64(1), int64(0), boolInt(c.Identity), boolInt(c.Computed != ""), int64(0), int64(0), boolInt(c.Mask != ""),
-					nil, int64(0), int64(0), int64(0), int64(0)})
+					nil, int64(0), int64(0), int64(0), int64(0), nil, nil})
 			}
 		}
 	case "sys.computed_columns":
@@ -652,8 +696,8 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 		for _, db := range p.s.srv.sortedDatabases() {
 			guid := make([]byte, 16)
 			putBE64(guid[8:], uint64(ticksOf(db.created)))
-			v.rows = append(v.rows, []any{db.name, int64(db.id), storedDatetime(db.created), int64(130), collationOfServer, int64(0), "ONLINE", int64(0),
-				int64(1), "ON", int64(1), int64(3), "SIMPLE", int64(0), guid, "MULTI_USER", nil})
+			v.rows = append(v.rows, []any{db.name, int64(db.id), storedDatetime(db.created), int64(130), collationOfServer, int64(0), "ONLINE",
+				boolInt(db.readOnly.Load()), int64(1), "ON", int64(1), int64(3), "SIMPLE", int64(0), guid, "MULTI_USER", nil})
 		}
 	case "sys.database_recovery_status":
 		v.col("database_id", intType, false).col("database_guid", sqlType{id: tGUID}, true).col("family_guid", sqlType{id: tGUID}, true)
@@ -922,26 +966,28 @@ func (s *session) resultSetView(text, declarations string) (*view, error) {
 	v.col("is_hidden", bitType, false).col("column_ordinal", intType, false).col("name", sysnameType, true).col("is_nullable", bitType, false).
 		col("system_type_id", intType, false).col("system_type_name", nvarcharType(256), true).col("max_length", smallintType, false).
 		col("precision", tinyintType, false).col("scale", tinyintType, false).col("collation_name", sysnameType, true).
-		col("is_identity_column", bitType, true).col("error_number", intType, true).col("error_message", nvarcharType(4000), true)
+		col("user_type_id", intType, true).col("user_type_schema", sysnameType, true).col("user_type_name", sysnameType, true).
+		col("is_identity_column", bitType, true).col("is_computed_column", bitType, true).col("error_number", intType, true).
+		col("error_severity", intType, true).col("error_state", intType, true).col("error_message", nvarcharType(4000), true)
 	list, err := parse(text)
 	if err != nil {
-		return nil, err
+		return v, err
 	}
 	vars := newVariables()
 	if strings.TrimSpace(declarations) != "" {
 		decl, err := parse("DECLARE " + outputWords.Replace(declarations))
 		if err != nil {
-			return nil, err
+			return v, err
 		}
 		for _, st := range decl {
 			if d, ok := st.(*ast.DeclareVariableStatement); ok {
 				for _, x := range d.Declarations {
 					t, err := typeOf(x.DataType, false)
 					if err != nil {
-						return nil, err
+						return v, err
 					}
 					if err := vars.declare(x.VariableName.Value, t, nil); err != nil {
-						return nil, err
+						return v, err
 					}
 				}
 			}
@@ -954,12 +1000,17 @@ func (s *session) resultSetView(text, declarations string) (*view, error) {
 		}
 		_, cols, err := s.newPlanner(vars).statementQuery(sel)
 		if err != nil {
-			return nil, err
+			return v, err
 		}
 		for i, c := range cols {
 			st, n, pr, sc := c.typ.catalogRow()
 			coll := c.typ.collationOrNull()
-			v.rows = append(v.rows, []any{int64(0), int64(i + 1), nullable(c.name), boolInt(c.nullable), st, c.typ.String(), n, pr, sc, coll, boolInt(c.identity), nil, nil})
+			var userType, userSchema, userName any
+			if c.typ.isCLR() {
+				userType, userSchema, userName = c.typ.userTypeID(), "sys", c.typ.name()
+			}
+			v.rows = append(v.rows, []any{int64(0), int64(i + 1), nullable(c.name), boolInt(c.nullable), st, c.typ.String(), n, pr, sc, coll,
+				userType, userSchema, userName, boolInt(c.identity), boolInt(c.computed), nil, nil, nil, nil})
 		}
 		return v, nil
 	}
@@ -1012,7 +1063,14 @@ func (p *planner) tableFunction(t *ast.SchemaObjectFunctionTableReference, sc, a
 		if name == "sys.fn_my_permissions" {
 			v, err = p.myPermissions(texts[0], texts[1])
 		} else {
+			// What is wrong with the query is a row, not an error.
 			v, err = p.s.resultSetView(texts[0], texts[1])
+			if e, ok := errors.AsType[*sqlError](err); ok && e.Number != errNotSupported {
+				row := make([]any, len(v.cols))
+				row[0], row[1] = int64(0), int64(0)
+				copy(row[len(row)-4:], []any{int64(e.Number), int64(e.Class), int64(e.State), e.Message})
+				v.rows, err = [][]any{row}, nil
+			}
 		}
 		if err != nil {
 			return "", "", err

@@ -113,8 +113,8 @@ func TestTSQLMeansWhatItMeansInSQLServer(t *testing.T) {
 }
 
 // lastResult gives the rows of the last of a batch's results as text.
-func lastResult(db *sql.DB, batch string) (string, error) {
-	rows, err := db.Query(batch)
+func lastResult(db *sql.DB, batch string, args ...any) (string, error) {
+	rows, err := db.Query(batch, args...)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,8 @@
 package sqlserver
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"math"
 	"slices"
@@ -148,4 +150,61 @@ func appendUDTInfo(b []byte, t sqlType) []byte {
 	r.bVarchar(t.name())
 	r.usVarchar("Microsoft.SqlServer.Types." + class + ", " + spatialAssembly)
 	return r.b
+}
+
+// variantFamily ranks the families of types: where two values' families differ, the higher one is the greater value.
+// https://learn.microsoft.com/sql/t-sql/data-types/sql-variant-transact-sql#comparing-sql_variant-values
+func variantFamily(t sqlType) int {
+	switch {
+	case t.isTime():
+		return 5
+	case t.isApprox():
+		return 4
+	case t.isNumber():
+		return 3
+	case t.isString():
+		return 2
+	case t.isBinary():
+		return 1
+	}
+	return 0
+}
+
+// compareVariants compares two packed values.
+func compareVariants(a, b []byte) (int, error) {
+	x, xt := fromVariant(a)
+	y, yt := fromVariant(b)
+	if d := cmp.Compare(variantFamily(xt), variantFamily(yt)); d != 0 {
+		return d, nil
+	}
+	t, err := commonType(xt, yt)
+	if err != nil {
+		return 0, err
+	}
+	t = t.vary()
+	if x, err = convert(x, xt, t, noStyle); err != nil {
+		return 0, err
+	}
+	if y, err = convert(y, yt, t, noStyle); err != nil {
+		return 0, err
+	}
+	switch {
+	case t.isString():
+		return compareText([]byte(x.(string)), []byte(y.(string))), nil
+	case t.isApprox():
+		return cmp.Compare(x.(float64), y.(float64)), nil
+	case t.id == tDateTimeOffset:
+		return bytes.Compare(asBytes(x)[:8], asBytes(y)[:8]), nil
+	case t.isBinary(), t.id == tGUID, t.wide():
+		return bytes.Compare(asBytes(x), asBytes(y)), nil
+	}
+	return cmp.Compare(asInt(x), asInt(y)), nil
+}
+
+// variantExpr is a constant of type sql_variant, as the functions about properties give it.
+func variantExpr(v any, t sqlType) expr {
+	if v == nil {
+		return constantExpr(nil, sqlType{id: tVariant})
+	}
+	return constantExpr(toVariant(v, t), sqlType{id: tVariant})
 }

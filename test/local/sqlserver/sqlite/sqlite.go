@@ -218,6 +218,17 @@ func (s *Stmt) Bind(i int, v any) error {
 	return fmt.Errorf("binding parameter %d: a %T has no storage class", i, v)
 }
 
+// BindAll sets the parameters from the first on. Values beyond the last parameter are left out.
+func (s *Stmt) BindAll(values []any) error {
+	n := int(sqlite3.Xsqlite3_bind_parameter_count(s.c.tls, s.p))
+	for i, v := range values[:min(n, len(values))] {
+		if err := s.Bind(i+1, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // BindNull sets parameter i to NULL.
 func (s *Stmt) BindNull(i int) error {
 	return s.check(sqlite3.Xsqlite3_bind_null(s.c.tls, s.p, int32(i)))
