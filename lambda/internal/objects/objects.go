@@ -138,7 +138,7 @@ func (b *Bucket) Read(ctx context.Context, key string) (Stored, error) {
 func (b *Bucket) ReadVersion(ctx context.Context, key, version string) (Stored, error) {
 	var broken error
 	for range reads {
-		out, err := b.get(ctx, key, version)
+		out, err := b.get(ctx, key, version, "")
 		if err != nil {
 			return Stored{}, err
 		}
@@ -156,10 +156,13 @@ func (b *Bucket) ReadVersion(ctx context.Context, key, version string) (Stored, 
 	return Stored{}, broken
 }
 
-func (b *Bucket) get(ctx context.Context, key, version string) (*s3.GetObjectOutput, error) {
+func (b *Bucket) get(ctx context.Context, key, version, bytes string) (*s3.GetObjectOutput, error) {
 	in := &s3.GetObjectInput{Bucket: aws.String(b.name), Key: aws.String(key)}
 	if version != "" {
 		in.VersionId = aws.String(version)
+	}
+	if bytes != "" {
+		in.Range = aws.String(bytes)
 	}
 	out, err := b.api.GetObject(ctx, in)
 	if err == nil {
@@ -181,13 +184,66 @@ func deleted(err error) bool {
 	return ok && response.Response != nil && response.Response.Header.Get("x-amz-delete-marker") == "true"
 }
 
-// Open streams one version of an object, for what is too large to be read whole. Close it.
+// Open streams one version of an object, for what is too large to be read whole. A stream whose connection breaks goes on where it was.
+// Close it.
 func (b *Bucket) Open(ctx context.Context, key, version string) (io.ReadCloser, error) {
-	out, err := b.get(ctx, key, version)
+	out, err := b.get(ctx, key, version, "")
 	if err != nil {
 		return nil, err
 	}
-	return out.Body, nil
+	// Another version may be written meanwhile: what goes on is this one.
+	return &stream{ctx: ctx, bucket: b, key: key, version: aws.ToString(out.VersionId), body: out.Body, size: aws.ToInt64(out.ContentLength)}, nil
+}
+
+// stream is the body of an object over as many connections as it takes, within bounds.
+type stream struct {
+	ctx          context.Context //nolint:containedctx // an io.Reader has no place for one
+	bucket       *Bucket
+	key, version string
+	body         io.ReadCloser
+	read, size   int64
+	breaks       int
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.body.Read(p)
+	s.read += int64(n)
+	if err == nil || errors.Is(err, io.EOF) && s.read == s.size {
+		return n, err
+	}
+	if s.breaks++; s.breaks == reads || s.read >= s.size || s.version == "" {
+		return n, s.bucket.explain("reading", s.key, err)
+	}
+	s.body.Close()
+	out, err := s.bucket.get(s.ctx, s.key, s.version, fmt.Sprintf("bytes=%d-", s.read))
+	if err != nil {
+		s.body = io.NopCloser(bytes.NewReader(nil))
+		s.breaks = reads - 1
+		return n, err
+	}
+	s.body = out.Body
+	return n, nil
+}
+
+func (s *stream) Close() error { return s.body.Close() }
+
+// ReadRange reads length bytes of one version of an object, from an offset on.
+func (b *Bucket) ReadRange(ctx context.Context, key, version string, offset, length int64) ([]byte, error) {
+	var broken error
+	for range reads {
+		out, err := b.get(ctx, key, version, fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))
+		if err != nil {
+			return nil, err
+		}
+		body := make([]byte, length)
+		_, err = io.ReadFull(out.Body, body)
+		out.Body.Close()
+		if err == nil {
+			return body, nil
+		}
+		broken = b.explain("reading", key, err)
+	}
+	return nil, broken
 }
 
 // conditionalTries bounds Create and Replace: S3 resolves a conflict between two writers within a second.

@@ -19,6 +19,9 @@ import (
 	"sagemaker-datapipeline/lambda/manifest"
 )
 
+// smallPart is what a buffer begins with: most objects of small runs stay below it.
+const smallPart = 64 << 10
+
 // abortTimeout bounds tidying up when the context has ended already.
 const abortTimeout = 5 * time.Second
 
@@ -69,10 +72,13 @@ func (w *Writer) Write(p []byte) (int, error) {
 				return written, w.failure()
 			}
 			w.buffer.Reset()
-			// Whole from its first use: growing as it fills would keep twice as much.
-			w.buffer.Grow(PartSize)
+			w.buffer.Grow(smallPart)
 		}
 		n := min(len(p), PartSize-w.buffer.Len())
+		if n > w.buffer.Available() {
+			// Whole at once: growing as it fills would keep twice as much.
+			w.buffer.Grow(PartSize - w.buffer.Len())
+		}
 		w.buffer.Write(p[:n])
 		w.hash.Write(p[:n])
 		w.size += int64(n)
@@ -185,7 +191,7 @@ func (w *Writer) close() (manifest.Object, error) {
 
 // made reads the object, compares it with what was written and gives its version.
 func (w *Writer) made(object manifest.Object) (string, error) {
-	out, err := w.bucket.get(w.ctx, w.key, "")
+	out, err := w.bucket.get(w.ctx, w.key, "", "")
 	if err != nil {
 		return "", err
 	}

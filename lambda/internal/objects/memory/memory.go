@@ -321,8 +321,8 @@ func (c *Client) PutObject(ctx context.Context, in *s3.PutObjectInput, _ ...func
 func (c *Client) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
 	key, id := aws.ToString(in.Key), aws.ToString(in.VersionId)
 	return do(ctx, c, "GetObject", key, read, func() (*s3.GetObjectOutput, error) {
-		if in.Range != nil || in.IfMatch != nil || in.IfNoneMatch != nil {
-			return nil, &smithy.GenericAPIError{Code: "NotImplemented", Message: "reading under conditions or in ranges"}
+		if in.IfMatch != nil || in.IfNoneMatch != nil {
+			return nil, &smithy.GenericAPIError{Code: "NotImplemented", Message: "reading under conditions"}
 		}
 		c.s3.mu.Lock()
 		defer c.s3.mu.Unlock()
@@ -341,11 +341,37 @@ func (c *Client) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...func
 		if !there {
 			return nil, missing(v.deleted)
 		}
+		body, err := cut(v.body, aws.ToString(in.Range))
+		if err != nil {
+			return nil, err
+		}
 		return &s3.GetObjectOutput{
-			Body: io.NopCloser(bytes.NewReader(v.body)), ContentLength: aws.Int64(int64(len(v.body))),
+			Body: io.NopCloser(bytes.NewReader(body)), ContentLength: aws.Int64(int64(len(body))),
 			ETag: aws.String(v.etag), VersionId: aws.String(v.id), LastModified: aws.Time(v.modified),
 		}, nil
 	})
+}
+
+// cut gives the bytes of a Range: bytes=5-9 or bytes=5-.
+func cut(body []byte, asked string) ([]byte, error) {
+	if asked == "" {
+		return body, nil
+	}
+	from, to, ok := strings.Cut(strings.TrimPrefix(asked, "bytes="), "-")
+	first, err := strconv.Atoi(from)
+	if !ok || err != nil {
+		return nil, &smithy.GenericAPIError{Code: "NotImplemented", Message: "the range " + asked}
+	}
+	last := len(body) - 1
+	if to != "" {
+		if last, err = strconv.Atoi(to); err != nil {
+			return nil, &smithy.GenericAPIError{Code: "NotImplemented", Message: "the range " + asked}
+		}
+	}
+	if first >= len(body) {
+		return nil, &smithy.GenericAPIError{Code: "InvalidRange", Message: "The requested range is not satisfiable"}
+	}
+	return body[first:min(last+1, len(body))], nil
 }
 
 // missing is S3's 404, which tells by a header whether the object was deleted.
