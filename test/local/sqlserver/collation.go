@@ -38,8 +38,8 @@ var locales = []struct {
 	{"Finnish_Swedish", 0x040B, 1252}, {"Modern_Spanish", 0x0C0A, 1252}, {"Danish_Norwegian", 0x0406, 1252},
 }
 
-// collationInfo is a collation: the code page of its char and varchar, and its five bytes on the wire. All of them compare texts
-// alike here.
+// collationInfo is a collation: the code page of its char and varchar, and its five bytes on the wire. Texts are compared by their
+// code points or by one order of letters, with or without their case; accents, kana and width always count.
 type collationInfo struct {
 	name    string
 	lcid    uint32
@@ -110,6 +110,30 @@ func collationOf(t sqlType, name string) (uint16, error) {
 func collationOfWire(b []byte) uint16 {
 	i := slices.IndexFunc(collations, func(c collationInfo) bool { return slices.Equal(c.wire[:], b) })
 	return uint16(max(i, 0))
+}
+
+// comparison is how texts of the type are compared.
+func (t sqlType) comparison() string {
+	switch flags := collations[t.coll].flags; {
+	case flags&0x30 != 0:
+		return byCodePoint
+	case flags&1 == 0:
+		return countingCase
+	}
+	return ignoringCase
+}
+
+// commonCollation is the collation in which two texts meet. The server's own gives way, as a literal's and a variable's do.
+func commonCollation(a, b uint16) (uint16, error) {
+	if a != b && a != 0 && b != 0 {
+		return 0, newError(468, 16, "Cannot resolve the collation conflict between \"%s\" and \"%s\".", collations[a].name, collations[b].name)
+	}
+	return max(a, b), nil
+}
+
+// unitPerCharacter says whether a character of the basic plane takes one unit of the type's length.
+func (t sqlType) unitPerCharacter() bool {
+	return t.isUnicode() || t.page() != utf8Page && (t.page() < 900 || t.page() > 999)
 }
 
 // page is the code page of a text that isn't Unicode.

@@ -78,7 +78,7 @@ type tableColumn struct {
 	// Computed is the expression of a computed column in T-SQL.
 	Computed  string `json:",omitempty"`
 	Persisted bool   `json:",omitempty"`
-	// Collation is what was declared: it gives the code page; every comparison uses the server's own.
+	// Collation is what was declared; "" is the server's own.
 	Collation string `json:",omitempty"`
 
 	typ      sqlType

@@ -15,7 +15,7 @@ func (t sqlType) storageClass() string {
 	case t.isApprox():
 		return "REAL"
 	case t.isString():
-		return "TEXT COLLATE " + collationName
+		return "TEXT COLLATE " + t.comparison()
 	case t.isBinary(), t.isCLR(), t.id == tVariant, t.id == tGUID, t.id == tDateTimeOffset, t.wide():
 		return "BLOB"
 	}

@@ -429,7 +429,10 @@ func (p *planner) concatenate(a, b expr) (expr, error) {
 		id, limit = tNVarChar, 4000
 	}
 	n := a.typ.length + b.typ.length
-	coll := max(a.typ.coll, b.typ.coll)
+	coll, err := commonCollation(a.typ.coll, b.typ.coll)
+	if err != nil {
+		return expr{}, err
+	}
 	x := expr{typ: sqlType{id: id, length: n, coll: coll}, nullable: a.nullable || b.nullable, sql: fmt.Sprintf("(%s || %s)", a.sql, b.sql)}
 	switch {
 	case a.typ.length == maxLength || b.typ.length == maxLength:
@@ -685,6 +688,9 @@ func (p *planner) castCall(ref ast.DataTypeReference, param, style ast.ScalarExp
 	x, err := p.expression(param, sc)
 	if err != nil {
 		return expr{}, err
+	}
+	if t.isString() && x.typ.isString() {
+		t.coll = x.typ.coll
 	}
 	st := noStyle
 	if style != nil {

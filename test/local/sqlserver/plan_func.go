@@ -191,6 +191,7 @@ func (p *planner) aggregate(name string, f *ast.FunctionCall, sc *scope) (expr, 
 		if args[0].typ.length == maxLength {
 			t.length = maxLength
 		}
+		t.coll = args[0].typ.coll
 		x, err := p.implicit(args[0], t)
 		if err != nil {
 			return expr{}, err
@@ -616,17 +617,20 @@ func init() {
 			}
 			x, err := p.text(a[0])
 			t := x.typ.vary()
-			if v, ok := n.value.(int64); ok && v > 0 && t.length != maxLength && v < int64(t.length) {
+			if v, ok := n.value.(int64); ok && v > 0 && t.length != maxLength && v < int64(t.length) && t.unitPerCharacter() {
 				t.length = int32(v)
 			}
 			return simpleCall("ms_substring", t, x, start, n), err
 		}},
 		"left": leftRight("ms_left"), "right": leftRight("ms_right"),
 		"replace": {3, 3, func(p *planner, a []expr) (expr, error) {
-			unicode, unlimited := false, false
+			unicode, unlimited, coll := false, false, uint16(0)
 			for i := range a {
 				var err error
 				if a[i], err = p.text(a[i]); err != nil {
+					return expr{}, err
+				}
+				if coll, err = commonCollation(coll, a[i].typ.coll); err != nil {
 					return expr{}, err
 				}
 				unicode = unicode || a[i].typ.isUnicode()
@@ -639,6 +643,7 @@ func init() {
 			if unlimited {
 				t.length = maxLength
 			}
+			t.coll = coll
 			return simpleCall("ms_replace", t, a...), nil
 		}},
 		"replicate": {2, 2, func(p *planner, a []expr) (expr, error) {
@@ -818,7 +823,7 @@ func leftRight(name string) scalarFunction {
 			return expr{}, err
 		}
 		t := x.typ.vary()
-		if v, ok := n.value.(int64); ok && v > 0 && (t.length == maxLength || v < int64(t.length)) {
+		if v, ok := n.value.(int64); ok && v > 0 && (t.length == maxLength || v < int64(t.length)) && t.unitPerCharacter() {
 			t.length = int32(min(v, 8000))
 		}
 		return simpleCall(name, t, x, n), nil
@@ -827,10 +832,13 @@ func leftRight(name string) scalarFunction {
 
 func concatCall(separated bool) func(p *planner, a []expr) (expr, error) {
 	return func(p *planner, a []expr) (expr, error) {
-		unicode, n := false, int32(0)
+		unicode, n, coll := false, int32(0), uint16(0)
 		for i := range a {
 			x, err := p.text(a[i])
 			if err != nil {
+				return expr{}, err
+			}
+			if coll, err = commonCollation(coll, x.typ.coll); err != nil {
 				return expr{}, err
 			}
 			if a[i].typ.id == tNull {
@@ -855,6 +863,7 @@ func concatCall(separated bool) func(p *planner, a []expr) (expr, error) {
 		if unicode {
 			t = sqlType{id: tNVarChar, length: min(n, 4000)}
 		}
+		t.coll = coll
 		name := "ms_concat"
 		if separated {
 			name = "ms_concat_ws"

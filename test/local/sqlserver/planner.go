@@ -127,7 +127,7 @@ func (e expr) bounds() (lo, hi float64) {
 // collated is the expression's SQL where it's compared, sorted or grouped.
 func (e expr) collated() string {
 	if e.typ.isString() {
-		return e.sql + " COLLATE " + collationName
+		return e.sql + " COLLATE " + e.typ.comparison()
 	}
 	return e.sql
 }

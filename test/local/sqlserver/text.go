@@ -1,6 +1,7 @@
 package sqlserver
 
 import (
+	"bytes"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -174,11 +175,25 @@ func toVarchar(s string) string {
 	return s
 }
 
-// collationName is the collation of every text column and of every comparison of texts.
-const collationName = "mssql"
+// The ways in which texts are compared, by their names in SQLite.
+const (
+	ignoringCase = "mssql"
+	countingCase = "mssql_cs"
+	byCodePoint  = "mssql_bin"
+)
 
 func init() {
-	sqlite.RegisterCollation(collationName, compareText)
+	sqlite.RegisterCollation(ignoringCase, compareText)
+	sqlite.RegisterCollation(countingCase, func(a, b []byte) int {
+		if d := compareText(a, b); d != 0 {
+			return d
+		}
+		// Small letters come first.
+		return bytes.Compare(bytes.TrimRight(b, " "), bytes.TrimRight(a, " "))
+	})
+	sqlite.RegisterCollation(byCodePoint, func(a, b []byte) int {
+		return bytes.Compare(bytes.TrimRight(a, " "), bytes.TrimRight(b, " "))
+	})
 }
 
 // compareText orders texts as the server's default collation does, near enough: case doesn't count, trailing blanks

@@ -224,6 +224,10 @@ func commonType(a, b sqlType) (sqlType, error) {
 		}
 		return sqlType{id: tDecimal, prec: min(whole+s, maxPrecision), scale: s, numeric: hi.numeric}, nil
 	case hi.isString() && lo.isString():
+		coll, err := commonCollation(hi.coll, lo.coll)
+		if err != nil {
+			return sqlType{}, err
+		}
 		n := max(hi.length, lo.length)
 		if hi.length == maxLength || lo.length == maxLength {
 			n = maxLength
@@ -238,7 +242,7 @@ func commonType(a, b sqlType) (sqlType, error) {
 		if hi.id == tText || lo.id == tText || hi.id == tNText || lo.id == tNText {
 			n = maxLength
 		}
-		return sqlType{id: id, length: n, coll: max(hi.coll, lo.coll)}, nil
+		return sqlType{id: id, length: n, coll: coll}, nil
 	case hi.isBinary() && lo.isBinary():
 		n := max(hi.length, lo.length)
 		if hi.length == maxLength || lo.length == maxLength {
