@@ -292,7 +292,7 @@ func (s *session) statement(ctx context.Context, st ast.Statement, vars *variabl
 		return s.mayWrite() // schemas exist as soon as a table is in them
 	case *ast.DeclareVariableStatement:
 		for _, d := range st.Declarations {
-			t, err := typeOf(d.DataType, false)
+			t, err := declaredType(d, s.text)
 			if err != nil {
 				return err
 			}

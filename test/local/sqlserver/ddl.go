@@ -297,7 +297,11 @@ func (p *planner) columnDefinition(t *table, d *ast.ColumnDefinition) error {
 
 // computedColumn plans a column that SQLite computes when it is read.
 func (p *planner) computedColumn(t *table, c *tableColumn, d *ast.ColumnDefinition) error {
-	if c.Computed = p.s.sourceOf(d.ComputedColumnExpression); c.Computed == "" {
+	text := d.ComputedColumnExpression
+	if in, ok := text.(*ast.ParenthesisExpression); ok {
+		text = in.Expression
+	}
+	if c.Computed = p.s.sourceOf(text); c.Computed == "" {
 		return notSupported("this form of a computed column")
 	}
 	src := &source{alias: t.Name}

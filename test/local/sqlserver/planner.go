@@ -340,6 +340,17 @@ func typeOf(ref ast.DataTypeReference, inCast bool) (sqlType, error) {
 	return namedType(name.BaseIdentifier.Value, params, inCast)
 }
 
+// declaredType reads the type of a variable. Where it isn't one of the parser's own, such as sysname, all that is left of it is its
+// place in the text.
+func declaredType(d *ast.DeclareVariableElement, text string) (sqlType, error) {
+	if ref := d.DataType; ref != nil && ref.Name == nil && ref.SqlDataTypeOption == "" && ref.Frag().HasSpan() {
+		name := substring(text, int64(ref.Frag().StartOffset+1), int64(ref.Frag().FragmentLength))
+		name = name[strings.LastIndexByte(name, '.')+1:]
+		return namedType(strings.Trim(strings.TrimSpace(name), "[]\""), nil, false)
+	}
+	return typeOf(d.DataType, false)
+}
+
 func namedType(name string, params []ast.ScalarExpression, inCast bool) (sqlType, error) {
 	var texts []string
 	for _, x := range params {

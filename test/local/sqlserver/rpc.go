@@ -170,7 +170,8 @@ func (s *session) bindParameters(ctx context.Context, declarations string, param
 	vars := newVariables()
 	var names []string
 	if strings.TrimSpace(declarations) != "" {
-		list, err := parse("DECLARE " + outputWords.Replace(declarations))
+		text := "DECLARE " + outputWords.Replace(declarations)
+		list, err := parse(text)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -180,7 +181,7 @@ func (s *session) bindParameters(ctx context.Context, declarations string, param
 				return nil, nil, newError(errSyntax, 15, "Incorrect syntax in the declaration of parameters.")
 			}
 			for _, x := range d.Declarations {
-				t, err := typeOf(x.DataType, false)
+				t, err := declaredType(x, text)
 				if err != nil {
 					return nil, nil, err
 				}

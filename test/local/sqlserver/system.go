@@ -975,14 +975,15 @@ func (s *session) resultSetView(text, declarations string) (*view, error) {
 	}
 	vars := newVariables()
 	if strings.TrimSpace(declarations) != "" {
-		decl, err := parse("DECLARE " + outputWords.Replace(declarations))
+		text := "DECLARE " + outputWords.Replace(declarations)
+		decl, err := parse(text)
 		if err != nil {
 			return v, err
 		}
 		for _, st := range decl {
 			if d, ok := st.(*ast.DeclareVariableStatement); ok {
 				for _, x := range d.Declarations {
-					t, err := typeOf(x.DataType, false)
+					t, err := declaredType(x, text)
 					if err != nil {
 						return v, err
 					}
