@@ -1,6 +1,9 @@
 package sqlserver
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestTheCatalogDescribesWhatIsThere(t *testing.T) {
 	_, db := startShop(t)
@@ -92,5 +95,26 @@ func TestWhatIsDeclaredOutlivesTheServer(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestAnEncryptedColumnComesAsBytes(t *testing.T) {
+	_, db := startShop(t)
+	const with = " ENCRYPTED WITH (COLUMN_ENCRYPTION_KEY = cek, ENCRYPTION_TYPE = %, ALGORITHM = 'AEAD_AES_256_CBC_HMAC_SHA_256') NULL"
+	run(t, db, "CREATE TABLE dbo.E (Id int NOT NULL PRIMARY KEY, A char(11) COLLATE Latin1_General_BIN2"+strings.Replace(with, "%", "DETERMINISTIC", 1)+", B money"+strings.Replace(with, "%", "RANDOMIZED", 1)+")",
+		"INSERT INTO dbo.E VALUES (1, 0x0141, 0x0142)")
+	for _, test := range []struct{ name, query, want string }{
+		{"the catalog", `SELECT c.name, t.name, c.max_length, c.encryption_type, c.encryption_type_desc, c.encryption_algorithm_name FROM sys.columns c JOIN sys.types t ON t.user_type_id = c.user_type_id
+			WHERE c.object_id = OBJECT_ID('dbo.E') AND c.encryption_type IS NOT NULL`,
+			"A char 11 1 DETERMINISTIC AEAD_AES_256_CBC_HMAC_SHA_256 | B money 8 2 RANDOMIZED AEAD_AES_256_CBC_HMAC_SHA_256"},
+		{"the values", "SELECT A, B FROM dbo.E", "\x01A \x01B"},
+		{"no plain text", "INSERT INTO dbo.E VALUES (2, 'secret', NULL)", "257"},
+		{"an unknown kind", "CREATE TABLE dbo.F (A int" + strings.Replace(with, "%", "SOMEHOW", 1) + ")", "102"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := outcome(db, test.query); got != test.want {
+				t.Errorf("got  %q\nwant %q", got, test.want)
+			}
+		})
 	}
 }

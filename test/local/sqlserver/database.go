@@ -75,6 +75,10 @@ type tableColumn struct {
 	Increment   int64
 	// Mask is the masking function of a masked column, such as default().
 	Mask string `json:",omitempty"`
+	// Encrypted is how a client encrypts the column's values, DETERMINISTIC or RANDOMIZED; Plain is the type that they have for it.
+	// The server has bytes.
+	Encrypted string `json:",omitempty"`
+	Plain     string `json:",omitempty"`
 	// Computed is the expression of a computed column in T-SQL.
 	Computed  string `json:",omitempty"`
 	Persisted bool   `json:",omitempty"`

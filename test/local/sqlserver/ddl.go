@@ -207,8 +207,8 @@ func alreadyThere(name string) error {
 }
 
 func (p *planner) columnDefinition(t *table, d *ast.ColumnDefinition) error {
-	if d.GeneratedAlways != "" || d.Encryption != nil {
-		return notSupported("generated and encrypted columns")
+	if d.GeneratedAlways != "" {
+		return notSupported("generated columns")
 	}
 	c := &tableColumn{Name: d.ColumnIdentifier.Value, Nullable: true}
 	if t.column(c.Name) != nil {
@@ -226,6 +226,11 @@ func (p *planner) columnDefinition(t *table, d *ast.ColumnDefinition) error {
 		c.typ = sqlType{id: tRowVersion, length: 8}
 	} else if c.typ, err = typeOf(d.DataType, false); err != nil {
 		return err
+	}
+	if d.Encryption != nil {
+		if err := c.encrypt(d.Encryption); err != nil {
+			return err
+		}
 	}
 	c.Type = c.typ.String()
 	if d.IsMasked {
@@ -293,6 +298,43 @@ func (p *planner) columnDefinition(t *table, d *ast.ColumnDefinition) error {
 		}
 	}
 	return nil
+}
+
+// encrypt makes the column one whose values only a client with the key can read: the server keeps bytes that it can't tell anything of.
+func (c *tableColumn) encrypt(d *ast.ColumnEncryptionDefinition) error {
+	algorithm := false
+	for _, p := range d.Parameters {
+		switch p := p.(type) {
+		case *ast.ColumnEncryptionTypeParameter:
+			c.Encrypted = strings.ToUpper(p.EncryptionType)
+		case *ast.ColumnEncryptionAlgorithmParameter:
+			l, ok := p.EncryptionAlgorithm.(*ast.StringLiteral)
+			algorithm = ok && l.Value == encryptionAlgorithm
+		}
+	}
+	if encryptionTypes[c.Encrypted] == 0 || !algorithm {
+		return newError(errSyntax, 15, "Incorrect syntax near 'ENCRYPTED': it wants ENCRYPTION_TYPE = DETERMINISTIC or RANDOMIZED and ALGORITHM = '%s'.", encryptionAlgorithm)
+	}
+	c.Plain, c.typ = c.typ.String(), sqlType{id: tVarBinary, length: 8000}
+	return nil
+}
+
+// encryptionAlgorithm is the one that SQL Server knows for columns.
+const encryptionAlgorithm = "AEAD_AES_256_CBC_HMAC_SHA_256"
+
+// encryptionTypes are the numbers of the kinds of encryption in the catalog.
+var encryptionTypes = map[string]int64{"DETERMINISTIC": 1, "RANDOMIZED": 2}
+
+// catalogType is the type that the catalog tells: of an encrypted column the one that its client sees.
+func (c *tableColumn) catalogType() sqlType {
+	if c.Encrypted == "" {
+		return c.typ
+	}
+	t, err := parseStoredType(c.Plain)
+	if err != nil {
+		return c.typ
+	}
+	return t
 }
 
 // computedColumn plans a column that SQLite computes when it is read.

@@ -131,7 +131,7 @@ var statisticsOptions = []string{"FULLSCAN", "SAMPLE", "PERCENT", "ROWS", "NOREC
 
 // statistics says whether the words from a place are the rest of CREATE STATISTICS or UPDATE STATISTICS.
 func (w words) statistics(i int, create bool) bool {
-	ok := true
+	var ok bool
 	if create {
 		if i, ok = w.name(i); !ok || w.at(i) != "ON" {
 			return false

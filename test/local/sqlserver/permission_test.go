@@ -212,8 +212,7 @@ func TestAMaskedColumnIsMaskedForWhoLacksUnmask(t *testing.T) {
 
 // errorNumbers are the numbers of all errors that a statement told.
 func errorNumbers(err error) (out []int32) {
-	var e mssql.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[mssql.Error](err); ok {
 		for _, x := range e.All {
 			out = append(out, x.Number)
 		}

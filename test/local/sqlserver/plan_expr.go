@@ -902,15 +902,15 @@ func (p *planner) in(e *ast.BooleanInExpression, sc *scope) (string, error) {
 		return "", err
 	}
 	if t.id == tVariant {
-		var any []string
+		var terms []string
 		for _, y := range all[1:] {
 			c, err := p.compare("=", all[0], y)
 			if err != nil {
 				return "", err
 			}
-			any = append(any, c)
+			terms = append(terms, c)
 		}
-		return "(" + not + "(" + strings.Join(any, " OR ") + "))", nil
+		return "(" + not + "(" + strings.Join(terms, " OR ") + "))", nil
 	}
 	if err := sortable(t); err != nil {
 		return "", err

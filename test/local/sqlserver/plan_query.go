@@ -303,8 +303,8 @@ func (p *planner) selection(q *ast.QuerySpecification, outer *scope) (string, []
 	}
 	if ties {
 		// A row's rank among what is ordered says whether it is past the last one and its ties.
-		list = append(list, fmt.Sprintf("rank() OVER (%s) > %s AS past", order, strings.TrimPrefix(limit, " LIMIT ")))
-		sql += strings.Join(list, ", ") + from + where + group + having + order
+		past := fmt.Sprintf(", rank() OVER (%s) > %s AS past", order, strings.TrimPrefix(limit, " LIMIT "))
+		sql += strings.Join(list, ", ") + past + from + where + group + having + order
 		if q == p.streamed {
 			return sql, cols, nil
 		}

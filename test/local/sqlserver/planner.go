@@ -142,12 +142,12 @@ func (e expr) comparable() string {
 
 // sortable refuses types whose values have no order.
 func sortable(t sqlType) error {
-	switch {
-	case t.id == tText || t.id == tNText || t.id == tImage:
+	switch t.id {
+	case tText, tNText, tImage:
 		return newError(306, 16, "The text, ntext, and image data types cannot be compared or sorted, except when using IS NULL or LIKE operator.")
-	case t.id == tXML || t.id == tJSON || t.id == tGeography || t.id == tGeometry:
+	case tXML, tJSON, tGeography, tGeometry:
 		return newError(305, 16, "The %s data type cannot be compared or sorted, except when using the IS NULL operator.", t.name())
-	case t.id == tVariant || t.id == tHierarchyID:
+	case tVariant, tHierarchyID:
 		return notSupported("sorting and grouping by %s, and comparing hierarchyid", t.name())
 	}
 	return nil

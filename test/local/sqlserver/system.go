@@ -600,10 +600,15 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 			col("encryption_type_desc", nvarcharType(64), true).col("encryption_algorithm_name", sysnameType, true)
 		for _, t := range p.visible() {
 			for i, c := range t.Columns {
-				st, length, prec, scale := c.typ.catalogRow()
-				v.rows = append(v.rows, []any{int64(t.ID), c.Name, int64(i + 1), st, c.typ.userTypeID(), length, prec, scale, c.typ.collationOrNull(),
+				typ := c.catalogType()
+				st, length, prec, scale := typ.catalogRow()
+				var encryption, encryptionName, algorithm any
+				if c.Encrypted != "" {
+					encryption, encryptionName, algorithm = encryptionTypes[c.Encrypted], c.Encrypted, encryptionAlgorithm
+				}
+				v.rows = append(v.rows, []any{int64(t.ID), c.Name, int64(i + 1), st, typ.userTypeID(), length, prec, scale, typ.collationOrNull(),
 					boolInt(c.Nullable), int64(1), int64(0), boolInt(c.Identity), boolInt(c.Computed != ""), int64(0), int64(0), boolInt(c.Mask != ""),
-					nil, int64(0), int64(0), int64(0), int64(0), nil, nil})
+					encryption, int64(0), int64(0), int64(0), int64(0), encryptionName, algorithm})
 			}
 		}
 	case "sys.computed_columns":
@@ -932,30 +937,31 @@ func (p *planner) informationColumns(v *view) {
 			if c.Default != "" {
 				def = "(" + c.Default + ")"
 			}
-			_, n, pr, sc := c.typ.catalogRow()
+			typ := c.catalogType()
+			_, n, pr, sc := typ.catalogRow()
 			switch {
-			case c.typ.isString(), c.typ.isBinary():
+			case typ.isString(), typ.isBinary():
 				chars, octets = n, n
-				if c.typ.isUnicode() && n > 0 {
+				if typ.isUnicode() && n > 0 {
 					chars = n / 2
 				}
-				if c.typ.isString() {
-					set, coll = "iso_1", c.typ.collationOrNull()
-					if c.typ.page() == utf8Page {
+				if typ.isString() {
+					set, coll = "iso_1", typ.collationOrNull()
+					if typ.page() == utf8Page {
 						set = "UTF-8"
 					}
-					if c.typ.isUnicode() {
+					if typ.isUnicode() {
 						set = "UNICODE"
 					}
 				}
-			case c.typ.isApprox():
+			case typ.isApprox():
 				prec, radix = pr, int64(2)
-			case c.typ.isNumber() && c.typ.id != tBit:
+			case typ.isNumber() && typ.id != tBit:
 				prec, radix, scale = pr, int64(10), sc
-			case c.typ.isTime():
-				fraction = int64(c.typ.fractionalDigits())
+			case typ.isTime():
+				fraction = int64(typ.fractionalDigits())
 			}
-			v.rows = append(v.rows, []any{p.s.db.name, t.Schema, t.Name, c.Name, int64(i + 1), def, yes, c.typ.name(), chars, octets, prec, radix, scale, fraction, set, coll})
+			v.rows = append(v.rows, []any{p.s.db.name, t.Schema, t.Name, c.Name, int64(i + 1), def, yes, typ.name(), chars, octets, prec, radix, scale, fraction, set, coll})
 		}
 	}
 }
