@@ -68,6 +68,26 @@ type Manifest struct {
 	Smoke Smoke `json:"smoke,omitzero"`
 }
 
+// Objects are all objects that the manifest names, beside its plan and the records of it: its own, and those of runs before that it goes on from.
+func (m Manifest) Objects() []Object {
+	var all []Object
+	for _, f := range m.Files {
+		all = append(all, f.Object)
+	}
+	for _, c := range m.Channels {
+		all = append(all, c.Manifest)
+	}
+	for _, k := range m.Keys {
+		all = append(all, k.Object)
+	}
+	for _, o := range []*Object{m.TrainingWindow, m.Recent, m.Signature} {
+		if o != nil {
+			all = append(all, *o)
+		}
+	}
+	return all
+}
+
 // Plan names the plan of a run.
 type Plan struct {
 	Key  string `json:"key"`

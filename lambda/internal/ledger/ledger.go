@@ -295,8 +295,8 @@ const (
 // swept, two days later (SweepAfter), while an attempt that has just been woken puts its manifest together.
 const CommitWithin = 5 * 24 * time.Hour
 
-// Commit writes a manifest and moves the head to it, from the version that before is. next is the head that is to be; its manifest,
-// its number and its time are filled in here.
+// Commit writes a manifest and moves the head to it, from the version that before is. next is the head that is to be. The manifest's parent and
+// time, and the head's manifest, number and time are filled in here.
 //
 // There is one write that commits, the head's. When it is refused or its reply is lost, the head is read: it names this manifest, or it reaches
 // another attempt's of the same run, or another run was faster. An append load begins where the head was when it was planned, so it is committed
@@ -309,7 +309,7 @@ func (l Ledger) Commit(ctx context.Context, f Frozen, before Head, m manifest.Ma
 	if f.Load == pipeline.Append && f.HeadETag != before.ETag || next.Generation < before.Generation {
 		return l.after(ctx, f, before, m.Attempt)
 	}
-	m.Parent = before.Manifest
+	m.Parent, m.CommittedAt = before.Manifest, time.Now().UTC()
 	body, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return Commit{}, 0, fmt.Errorf("encoding the manifest: %w", err)

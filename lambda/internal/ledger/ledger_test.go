@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/internal/ledger"
@@ -21,6 +24,8 @@ import (
 
 const orders = "orders"
 
+var ctx = context.Background()
+
 // spec stands for the hash of a spec.
 var spec = strings.Repeat("ab", 32)
 
@@ -28,15 +33,22 @@ func tick(n int) run.ID {
 	return run.NewID(time.Date(2026, 1, 1, 2, 0, 0, 0, time.UTC).Add(time.Duration(n) * time.Hour))
 }
 
-func open(client *memory.Client) ledger.Ledger {
-	return ledger.New(objects.NewBucket(client, "data", "", 1), orders)
+// office is a ledger and the bucket that it is in.
+type office struct {
+	ledger.Ledger
+	bucket *objects.Bucket
+}
+
+func open(client *memory.Client) office {
+	bucket := objects.NewBucket(client, "data", "", 1)
+	return office{ledger.New(bucket, orders), bucket}
 }
 
 // errMoved is what an attempt ends with that another run overtook.
 var errMoved = errors.New("the head moved")
 
 // attempt makes a run, step by step as the export does: two partitions, the first of them in two segments.
-func attempt(ctx context.Context, l ledger.Ledger, id run.ID, name string, load pipeline.Load) (ledger.Outcome, error) {
+func attempt(ctx context.Context, l office, id run.ID, name string, load pipeline.Load) (ledger.Outcome, error) {
 	h, err := l.Head(ctx)
 	if err != nil {
 		return 0, err
@@ -54,10 +66,18 @@ func attempt(ctx context.Context, l ledger.Ledger, id run.ID, name string, load 
 			return 0, err
 		}
 		for n := len(done); n == 0 || !done[n-1].Last; n++ {
+			file, err := l.bucket.Put(ctx, manifest.DataKey(orders, id, name+"-"+partition.ID, n), "", []byte(name))
+			if err != nil {
+				return 0, err
+			}
+			digests, err := l.bucket.Put(ctx, manifest.KeysKey(orders, id, name, fmt.Sprintf("%s-%d", partition.ID, n)), "", []byte(name))
+			if err != nil {
+				return 0, err
+			}
 			p := manifest.Part{
 				Version: manifest.PartVersion, PlanETag: f.ETag, Partition: partition.ID, Segment: n, Attempt: name,
 				Last:  n == 1 || partition.ID != plan.PartitionID(0),
-				Files: []manifest.File{{Object: manifest.Object{Key: manifest.DataKey(orders, id, name, n)}, Rows: 1}},
+				Files: []manifest.File{{Object: file, Rows: 1}}, Keys: &manifest.KeyFile{Object: digests, Keys: 1},
 			}
 			if n > 0 {
 				p.After = done[n-1].Through
@@ -81,7 +101,21 @@ func attempt(ctx context.Context, l ledger.Ledger, id run.ID, name string, load 
 	if h, err = l.Head(ctx); err != nil {
 		return 0, err
 	}
-	_, outcome, err := l.Commit(ctx, f, h, manifestOf(f, name, parts), next(f))
+	m := manifestOf(f, name, parts)
+	window, err := l.bucket.Put(ctx, manifest.TrainingWindowKey(orders, id, name), "", []byte(name))
+	if err != nil {
+		return 0, err
+	}
+	m.TrainingWindow = &window
+	if h.Manifest != nil {
+		// A generation's digests go on from run to run.
+		before, err := l.Read(ctx, *h.Manifest)
+		if err != nil {
+			return 0, err
+		}
+		m.Keys = append(m.Keys, before.Keys[:min(3, len(before.Keys))]...)
+	}
+	_, outcome, err := l.Commit(ctx, f, h, m, next(f))
 	if err == nil && outcome == ledger.Moved {
 		err = errMoved
 	}
@@ -109,10 +143,13 @@ func manifestOf(f ledger.Frozen, name string, parts []manifest.Part) manifest.Ma
 	m := manifest.Manifest{
 		Version: manifest.Version, Pipeline: orders, Run: f.Run, ScheduledTime: f.ScheduledTime, Attempt: name, SpecSHA256: f.SpecSHA256,
 		Plan: manifest.Plan{Key: f.Key, ETag: f.ETag, Partitions: len(f.Partitions), Segments: len(parts)},
-		Load: string(f.Load), Generation: f.Generation, Bounds: f.Bounds, CommittedAt: time.Now(),
+		Load: string(f.Load), Generation: f.Generation, Bounds: f.Bounds,
 	}
 	for _, p := range parts {
 		m.Files = append(m.Files, p.Files...)
+		if p.Keys != nil {
+			m.Keys = append(m.Keys, *p.Keys)
+		}
 		m.Rows++
 	}
 	return m
@@ -128,17 +165,17 @@ func next(f ledger.Frozen) head.Head {
 
 // history gives the commits from the newest to the first, and says what is wrong with them: a run twice, a gap between the bounds of two
 // append loads, a watermark that isn't the newest bound, a plan or a record that was written twice.
-func history(t *testing.T, store *memory.S3) []ledger.Commit {
+func history(t rapid.TB, store *memory.S3) []ledger.Commit {
 	t.Helper()
 	l := open(store.Client())
-	h, err := l.Head(t.Context())
+	h, err := l.Head(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all []ledger.Commit
 	seen := map[run.ID]bool{}
 	for ref := h.Manifest; ref != nil; {
-		c, err := l.Read(t.Context(), *ref)
+		c, err := l.Read(ctx, *ref)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +193,7 @@ func history(t *testing.T, store *memory.S3) []ledger.Commit {
 		t.Fatalf("the watermark is %+v, and the newest commit ends at %q", h.Watermark, all[0].Bounds.To)
 	}
 	for _, key := range store.Keys(orders + "/runs/") {
-		if n := store.Versions(key); n != 1 {
+		if n := store.Versions(key); n != 1 && path.Ext(key) == ".json" && path.Base(key) != "window.json" {
 			t.Fatalf("%s was written %d times", key, n)
 		}
 	}
@@ -173,16 +210,16 @@ func TestOneFaultAnywhereCostsNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				for n := 0; ; n++ {
 					store := memory.New()
-					if _, err := attempt(t.Context(), open(store.Client()), tick(0), "earlier", pipeline.Append); err != nil {
+					if _, err := attempt(ctx, open(store.Client()), tick(0), "earlier", pipeline.Append); err != nil {
 						t.Fatal(err)
 					}
 					first := store.Client()
 					first.Order(n, fault)
-					outcome, err := attempt(t.Context(), open(first), tick(1), "first", pipeline.Append)
+					outcome, err := attempt(ctx, open(first), tick(1), "first", pipeline.Append)
 					if err == nil && outcome != ledger.Committed {
 						t.Fatalf("fault at call %d: outcome %d", n, outcome)
 					}
-					if _, err := attempt(t.Context(), open(store.Client()), tick(1), "second", pipeline.Append); err != nil {
+					if _, err := attempt(ctx, open(store.Client()), tick(1), "second", pipeline.Append); err != nil {
 						t.Fatalf("fault at call %d: the second attempt: %v", n, err)
 					}
 					store.Arrive()
@@ -212,13 +249,13 @@ func TestAnAttemptThatIsOvertakenAnywhereAgrees(t *testing.T) {
 			slow.Before = func(call memory.Call) memory.Fault {
 				if call.N == n {
 					reached = true
-					if _, err := attempt(t.Context(), open(store.Client()), tick(0), "fast", pipeline.Append); err != nil {
+					if _, err := attempt(ctx, open(store.Client()), tick(0), "fast", pipeline.Append); err != nil {
 						t.Error(err)
 					}
 				}
 				return 0
 			}
-			outcome, err := attempt(t.Context(), open(slow), tick(0), "slow", pipeline.Append)
+			outcome, err := attempt(ctx, open(slow), tick(0), "slow", pipeline.Append)
 			all := history(t, store)
 			if err != nil || len(all) != 1 || outcome == ledger.Committed != (all[0].Attempt == "slow") {
 				t.Fatalf("overtaken before call %d: outcome %d, %v; committed by %s", n, outcome, err, all[0].Attempt)
@@ -243,13 +280,13 @@ func TestARunThatIsOvertakenByAnother(t *testing.T) {
 					slow.Before = func(call memory.Call) memory.Fault {
 						if call.N == n {
 							reached = true
-							if _, err := attempt(t.Context(), open(store.Client()), tick(1), "other", load); err != nil {
+							if _, err := attempt(ctx, open(store.Client()), tick(1), "other", load); err != nil {
 								t.Error(err)
 							}
 						}
 						return 0
 					}
-					_, err := attempt(t.Context(), open(slow), tick(0), "slow", load)
+					_, err := attempt(ctx, open(slow), tick(0), "slow", load)
 					all := history(t, store)
 					switch {
 					case !reached:
@@ -282,7 +319,7 @@ func TestAttemptsThatAlternate(t *testing.T) {
 						turns.Wait(n, call.Operation+" "+call.Key)
 						return 0
 					}
-					_, err := attempt(t.Context(), open(client), id, fmt.Sprint("a", n), pipeline.Append)
+					_, err := attempt(ctx, open(client), id, fmt.Sprint("a", n), pipeline.Append)
 					if err != nil && !errors.Is(err, errMoved) {
 						t.Errorf("seed %d: %v", seed, err)
 					}
@@ -304,23 +341,23 @@ func TestAttemptsThatAlternate(t *testing.T) {
 func TestAZombieOfAnEarlierRunCommitsNothing(t *testing.T) {
 	store := memory.New()
 	l := open(store.Client())
-	h, err := l.Head(t.Context())
+	h, err := l.Head(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := l.Freeze(t.Context(), planned(h, tick(0), "zombie", pipeline.Append))
+	f, err := l.Freeze(ctx, planned(h, tick(0), "zombie", pipeline.Append))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := attempt(t.Context(), l, tick(1), "living", pipeline.Append); err != nil {
+	if _, err := attempt(ctx, l, tick(1), "living", pipeline.Append); err != nil {
 		t.Fatal(err)
 	}
-	now, err := l.Head(t.Context())
+	now, err := l.Head(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, before := range []ledger.Head{h, now} {
-		_, outcome, err := l.Commit(t.Context(), f, before, manifestOf(f, "zombie", make([]manifest.Part, 1)), next(f))
+		_, outcome, err := l.Commit(ctx, f, before, manifestOf(f, "zombie", make([]manifest.Part, 1)), next(f))
 		if err != nil || outcome != ledger.Moved {
 			t.Fatalf("got %d, %v", outcome, err)
 		}
@@ -333,23 +370,23 @@ func TestAZombieOfAnEarlierRunCommitsNothing(t *testing.T) {
 func TestAGenerationEndsForRunsOnTheirWay(t *testing.T) {
 	store := memory.New()
 	l := open(store.Client())
-	if _, err := attempt(t.Context(), l, tick(0), "first", pipeline.Full); err != nil {
+	if _, err := attempt(ctx, l, tick(0), "first", pipeline.Full); err != nil {
 		t.Fatal(err)
 	}
-	h, err := l.Head(t.Context())
+	h, err := l.Head(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := l.Freeze(t.Context(), planned(h, tick(1), "old", pipeline.Full))
+	f, err := l.Freeze(ctx, planned(h, tick(1), "old", pipeline.Full))
 	if err != nil {
 		t.Fatal(err)
 	}
 	again := h.Head
 	again.Generation++
-	if h, err = l.Move(t.Context(), h, again); err != nil {
+	if h, err = l.Move(ctx, h, again); err != nil {
 		t.Fatal(err)
 	}
-	if _, outcome, err := l.Commit(t.Context(), f, h, manifestOf(f, "old", make([]manifest.Part, 1)), next(f)); err != nil || outcome != ledger.Moved {
+	if _, outcome, err := l.Commit(ctx, f, h, manifestOf(f, "old", make([]manifest.Part, 1)), next(f)); err != nil || outcome != ledger.Moved {
 		t.Fatalf("got %d, %v", outcome, err)
 	}
 }
@@ -358,16 +395,16 @@ func TestAPlanIsCommittedSoonOrNever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
 		l := open(store.Client())
-		h, err := l.Head(t.Context())
+		h, err := l.Head(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := l.Freeze(t.Context(), planned(h, tick(0), "a", pipeline.Full))
+		f, err := l.Freeze(ctx, planned(h, tick(0), "a", pipeline.Full))
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(ledger.CommitWithin + time.Second)
-		_, _, err = l.Commit(t.Context(), f, h, manifestOf(f, "a", make([]manifest.Part, 1)), next(f))
+		_, _, err = l.Commit(ctx, f, h, manifestOf(f, "a", make([]manifest.Part, 1)), next(f))
 		if err == nil || !strings.Contains(err.Error(), "was planned 120h0m0s ago") {
 			t.Fatalf("got %v", err)
 		}
@@ -381,7 +418,7 @@ func TestWhatWasChangedIsNamed(t *testing.T) {
 		change        func(t *testing.T, b *objects.Bucket, newest head.Ref)
 	}{
 		{"the head is deleted", "it was deleted, and has earlier versions: without it nothing of the pipeline is committed", func(t *testing.T, b *objects.Bucket, _ head.Ref) {
-			must(t, b.Delete(t.Context(), head.Key(orders)))
+			must(t, b.Delete(ctx, head.Key(orders)))
 		}},
 		{"the head is of another pipeline", `it is the head of "other"`, func(t *testing.T, b *objects.Bucket, _ head.Ref) {
 			put(t, b, head.Key(orders), `{"version":1,"pipeline":"other","generation":1}`)
@@ -396,7 +433,7 @@ func TestWhatWasChangedIsNamed(t *testing.T) {
 			put(t, b, head.Key(orders), fmt.Sprintf(`{"version":1,"pipeline":"orders","generation":1,"manifest":{"run":"20260101t020000z","key":%q,"sha256":"00"}}`, newest.Key))
 		}},
 		{"the plan of the run is another's", "it is the plan of run 20260101t020000z", func(t *testing.T, b *objects.Bucket, _ head.Ref) {
-			first, err := b.Read(t.Context(), plan.Key(orders, tick(0), spec))
+			first, err := b.Read(ctx, plan.Key(orders, tick(0), spec))
 			must(t, err)
 			put(t, b, plan.Key(orders, tick(1), spec), string(first.Body))
 		}},
@@ -407,13 +444,13 @@ func TestWhatWasChangedIsNamed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			store := memory.New()
 			l := open(store.Client())
-			if _, err := attempt(t.Context(), l, tick(0), "first", pipeline.Full); err != nil {
+			if _, err := attempt(ctx, l, tick(0), "first", pipeline.Full); err != nil {
 				t.Fatal(err)
 			}
-			h, err := l.Head(t.Context())
+			h, err := l.Head(ctx)
 			must(t, err)
 			c.change(t, objects.NewBucket(store.Client(), "data", "", 1), *h.Manifest)
-			if _, err := attempt(t.Context(), l, tick(1), "second", pipeline.Full); err == nil || !strings.Contains(err.Error(), c.problem) {
+			if _, err := attempt(ctx, l, tick(1), "second", pipeline.Full); err == nil || !strings.Contains(err.Error(), c.problem) {
 				t.Fatalf("got %v, want an error with %q", err, c.problem)
 			}
 		})
@@ -424,13 +461,13 @@ func TestWhatWasChangedIsNamed(t *testing.T) {
 func TestACommitReadsTheVersionThatItNames(t *testing.T) {
 	store := memory.New()
 	l := open(store.Client())
-	if _, err := attempt(t.Context(), l, tick(0), "first", pipeline.Full); err != nil {
+	if _, err := attempt(ctx, l, tick(0), "first", pipeline.Full); err != nil {
 		t.Fatal(err)
 	}
-	h, err := l.Head(t.Context())
+	h, err := l.Head(ctx)
 	must(t, err)
 	put(t, objects.NewBucket(store.Client(), "data", "", 1), h.Manifest.Key, "overwritten")
-	if c, err := l.Read(t.Context(), *h.Manifest); err != nil || c.Run != tick(0) {
+	if c, err := l.Read(ctx, *h.Manifest); err != nil || c.Run != tick(0) {
 		t.Fatalf("got %+v, %v", c, err)
 	}
 }
@@ -439,9 +476,9 @@ func TestRecordsThatDontFollowOneAnotherAreNamed(t *testing.T) {
 	store := memory.New()
 	b := objects.NewBucket(store.Client(), "data", "", 1)
 	l := ledger.New(b, orders)
-	h, err := l.Head(t.Context())
+	h, err := l.Head(ctx)
 	must(t, err)
-	f, err := l.Freeze(t.Context(), planned(h, tick(0), "a", pipeline.Full))
+	f, err := l.Freeze(ctx, planned(h, tick(0), "a", pipeline.Full))
 	must(t, err)
 	record := func(segment int, rest string) {
 		put(t, b, plan.PartKey(orders, tick(0), spec, "p00000", segment), fmt.Sprintf(`{"version":1,"planEtag":%q,"partition":"p00000","attempt":"a",%s}`, f.ETag, rest))
@@ -455,13 +492,13 @@ func TestRecordsThatDontFollowOneAnotherAreNamed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			record(1, c.rest)
-			if _, _, err := l.Parts(t.Context(), f); err == nil || !strings.Contains(err.Error(), c.problem) {
+			if _, _, err := l.Parts(ctx, f); err == nil || !strings.Contains(err.Error(), c.problem) {
 				t.Fatalf("got %v, want an error with %q", err, c.problem)
 			}
 		})
 	}
 	record(1, `"segment":1,"after":"7","last":true`)
-	parts, left, err := l.Parts(t.Context(), f)
+	parts, left, err := l.Parts(ctx, f)
 	if err != nil || len(parts) != 2 || len(left) != 1 || left[0].ID != "p00001" {
 		t.Fatalf("got %d parts, open %v, %v", len(parts), left, err)
 	}
@@ -473,16 +510,16 @@ func TestFindGoesNoFurtherThanTheRunsPlan(t *testing.T) {
 	l := open(store.Client())
 	var middle ledger.Head
 	for n := range 20 {
-		if _, err := attempt(t.Context(), l, tick(n), "a", pipeline.Full); err != nil {
+		if _, err := attempt(ctx, l, tick(n), "a", pipeline.Full); err != nil {
 			t.Fatal(err)
 		}
 		if n == 15 {
 			var err error
-			middle, err = l.Head(t.Context())
+			middle, err = l.Head(ctx)
 			must(t, err)
 		}
 	}
-	h, err := l.Head(t.Context())
+	h, err := l.Head(ctx)
 	must(t, err)
 	for _, c := range []struct {
 		name  string
@@ -499,7 +536,7 @@ func TestFindGoesNoFurtherThanTheRunsPlan(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			client := store.Client()
-			got, found, err := open(client).Find(t.Context(), h.Manifest, c.id, c.until)
+			got, found, err := open(client).Find(ctx, h.Manifest, c.id, c.until)
 			if err != nil || found != c.found || found && got.Run != c.id || len(client.Calls()) != c.reads {
 				t.Fatalf("got %s, %v, %v in %d calls", got.Run, found, err, len(client.Calls()))
 			}
@@ -507,15 +544,15 @@ func TestFindGoesNoFurtherThanTheRunsPlan(t *testing.T) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t rapid.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func put(t *testing.T, b *objects.Bucket, key, body string) {
+func put(t rapid.TB, b *objects.Bucket, key, body string) {
 	t.Helper()
-	_, err := b.Put(t.Context(), key, "application/json", []byte(body))
+	_, err := b.Put(ctx, key, "application/json", []byte(body))
 	must(t, err)
 }

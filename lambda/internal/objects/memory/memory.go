@@ -86,14 +86,14 @@ func (s *S3) Keys(prefix string) []string {
 	return all
 }
 
-// Versions is how many versions of an object were written, without delete markers.
+// Versions is how many versions of an object were written since it was last deleted.
 func (s *S3) Versions(key string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
 	for _, v := range s.keys[key] {
-		if !v.deleted {
-			n++
+		if n++; v.deleted {
+			n = 0
 		}
 	}
 	return n
