@@ -21,6 +21,9 @@ type SourceDatabase struct {
 	// Host, Port and Name go before what the secret says; a token of an instance of the app is fine.
 	// Default: what the secret says.
 	Host, Port, Name string
+	// ReplicaHost and ReplicaPort are a read replica with the same database and login, for pipelines that read from one.
+	// Default: there is none.
+	ReplicaHost, ReplicaPort string
 }
 
 // DefaultSQLServerPort is where SQL Server listens when nobody says otherwise.

@@ -5,11 +5,13 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -32,7 +34,18 @@ type ExportProps struct {
 	// Default: the bucket's own.
 	EncryptionKey awskms.IKey
 	// StateMachine that a committed run is handed to.
+	// Default: none. The pipeline only exports.
 	StateMachine awsstepfunctions.IStateMachine
+	// ExportMapName is the name of the ExportMap that what doesn't fit one function is handed to. The two name each other, so
+	// the function knows it by its name only.
+	// Default: none. Such an export fails.
+	ExportMapName string
+	// Topic gets what the doctor finds.
+	// Default: none. It is in the log.
+	Topic awssns.ITopic
+	// TopicKey that the topic is encrypted with.
+	// Default: none.
+	TopicKey awskms.IKey
 	// OnFailure is invoked when an event is given up: after the last attempt, or when it got too old.
 	OnFailure awslambda.IFunction
 	// RetryAttempts is how often Lambda tries a failed event again, 0 to 2.
@@ -64,12 +77,15 @@ type ExportProps struct {
 	RemovalPolicy awscdk.RemovalPolicy
 }
 
-// Export is the function that reads SQL Server once for each run, commits what it read to S3 and starts the workflow.
+// Export is the function that reads SQL Server once for each run, commits what it read to S3 and starts the workflow. It examines
+// database and settings whenever its stack was deployed.
 type Export struct {
 	Construct constructs.Construct
 	Function  awslambda.Function
 	Role      awsiam.Role
 	LogGroup  awslogs.LogGroup
+	// Doctor is the rule that has the function examine, when a deployment is complete.
+	Doctor awsevents.CfnRule
 }
 
 // Defaults of ExportProps.
@@ -106,7 +122,7 @@ func NewExport(scope constructs.Construct, id string, props *ExportProps) *Expor
 		architecture: props.Architecture,
 		code:         props.Code,
 		spec:         props.Spec,
-		environment:  exportEnvironment(props, key),
+		environment:  exportEnvironment(this, props, key),
 		memoryMiB:    memory,
 		timeout:      timeout,
 		placement:    props.Placement,
@@ -132,7 +148,32 @@ func NewExport(scope constructs.Construct, id string, props *ExportProps) *Expor
 			OnFailure: &awslambda.CfnEventInvokeConfig_OnFailureProperty{Destination: props.OnFailure.FunctionArn()},
 		},
 	})
-	return &Export{Construct: this, Function: function.Function, Role: function.role, LogGroup: function.logGroup}
+	return &Export{
+		Construct: this, Function: function.Function, Role: function.role, LogGroup: function.logGroup,
+		Doctor: newDoctor(this, function.Function),
+	}
+}
+
+// newDoctor makes the rule that invokes the function when its stack was deployed. Not a custom resource: a database that can't be
+// reached for an hour must not undo a deployment.
+func newDoctor(scope constructs.Construct, function awslambda.Function) awsevents.CfnRule {
+	rule := awsevents.NewCfnRule(scope, jsii.String("Doctor"), &awsevents.CfnRuleProps{
+		Description: jsii.String("Examines the database and the settings of the export when its stack was deployed"),
+		EventPattern: map[string]any{
+			"source":      []string{"aws.cloudformation"},
+			"detail-type": []string{"CloudFormation Stack Status Change"},
+			"detail": map[string]any{
+				"stack-id":       []*string{awscdk.Stack_Of(scope).StackId()},
+				"status-details": map[string]any{"status": []string{"CREATE_COMPLETE", "UPDATE_COMPLETE"}},
+			},
+		},
+		Targets: []any{&awsevents.CfnRule_TargetProperty{Id: jsii.String("export"), Arn: function.FunctionArn()}},
+	})
+	function.AddPermission(jsii.String("InvokedByDoctor"), &awslambda.Permission{
+		Principal: awsiam.NewServicePrincipal(jsii.String("events.amazonaws.com"), nil),
+		SourceArn: rule.AttrArn(),
+	})
+	return rule
 }
 
 // GrantInvoke lets a person's role run the pipeline now.
@@ -146,20 +187,30 @@ func (e *Export) MetricErrors(options *awscloudwatch.MetricOptions) awscloudwatc
 }
 
 // exportEnvironment holds nothing secret and nothing of the pipeline: Lambda allows 4 KB, the spec is a file.
-func exportEnvironment(props *ExportProps, key awskms.IKey) map[string]*string {
+func exportEnvironment(scope constructs.Construct, props *ExportProps, key awskms.IKey) map[string]*string {
 	environment := map[string]*string{
 		"DATA_BUCKET":         props.Bucket.BucketName(),
 		"DATA_KEY_ARN":        jsii.String(""),
-		"STATE_MACHINE_ARN":   props.StateMachine.StateMachineArn(),
 		"DATABASE_SECRET_ARN": jsii.String(props.Database.SecretID),
 	}
 	if key != nil {
 		environment["DATA_KEY_ARN"] = key.KeyArn()
 	}
+	if props.StateMachine != nil {
+		environment["STATE_MACHINE_ARN"] = props.StateMachine.StateMachineArn()
+	}
+	if props.ExportMapName != "" {
+		environment["EXPORT_MACHINE_ARN"] = exportMapArn(awscdk.Stack_Of(scope), props.ExportMapName)
+	}
+	if props.Topic != nil {
+		environment["TOPIC_ARN"] = props.Topic.TopicArn()
+	}
 	for name, value := range map[string]string{
 		"DATABASE_HOST": props.Database.Host,
 		"DATABASE_PORT": props.Database.Port,
 		"DATABASE_NAME": props.Database.Name,
+		"REPLICA_HOST":  props.Database.ReplicaHost,
+		"REPLICA_PORT":  props.Database.ReplicaPort,
 	} {
 		if value != "" {
 			environment[name] = jsii.String(value)
@@ -171,27 +222,43 @@ func exportEnvironment(props *ExportProps, key awskms.IKey) map[string]*string {
 // exportStatements are what the export calls, and nothing else.
 func exportStatements(scope constructs.Construct, props *ExportProps, key awskms.IKey) []awsiam.PolicyStatement {
 	stack := awscdk.Stack_Of(scope)
-	via := func(service string) string { return fmt.Sprintf("%s.%s.amazonaws.com", service, *stack.Region()) }
+	via := func(service string) map[string]any {
+		return map[string]any{"StringEquals": map[string]any{"kms:ViaService": fmt.Sprintf("%s.%s.amazonaws.com", service, *stack.Region())}}
+	}
+	objects := func(pattern string) *string {
+		return props.Bucket.ArnForObjects(jsii.String(props.Spec.Pipeline + pattern))
+	}
 	secret := props.Database.secret(stack)
 	statements := []awsiam.PolicyStatement{
 		allow("ReadTheDatabaseSecret", []string{"secretsmanager:GetSecretValue"}, secret.arn),
 		// The secret may be encrypted by a key of the account that we don't know; with the encryption context it opens this
 		// secret only.
-		allowIf("OpenTheDatabaseSecret", []string{"kms:Decrypt"}, map[string]any{
-			"StringEquals": map[string]any{"kms:ViaService": via("secretsmanager")},
-			"StringLike":   map[string]any{"kms:EncryptionContext:SecretARN": secret.arn},
-		}, secret.anyKeyArn),
-		allow("WriteRuns", []string{"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"},
-			props.Bucket.ArnForObjects(jsii.String(props.Spec.Pipeline+"/*"))),
-		// Without it S3 answers 403, not 404, for a manifest that isn't there yet.
-		allow("SeeWhatIsMissing", []string{"s3:ListBucket"}, props.Bucket.BucketArn()),
-		allow("StartTheWorkflow", []string{"states:StartExecution"}, props.StateMachine.StateMachineArn()),
+		allowIf("OpenTheDatabaseSecret", []string{"kms:Decrypt"}, merge(via("secretsmanager"), map[string]any{
+			"StringLike": map[string]any{"kms:EncryptionContext:SecretARN": secret.arn},
+		}), secret.anyKeyArn),
+		allow("WriteRuns", []string{"s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:AbortMultipartUpload"}, objects("/*")),
+		// What attempts left. The bucket keeps a version of it for a while; the head is out of reach.
+		allow("SweepRuns", []string{"s3:DeleteObject"}, objects("/runs/*")),
+		// Without it S3 answers 403, not 404, for an object that isn't there yet.
+		allow("SeeWhatIsThere", []string{"s3:ListBucket"}, props.Bucket.BucketArn()),
 		allow("HandOverFailures", []string{"lambda:InvokeFunction"}, props.OnFailure.FunctionArn()),
 	}
+	if props.StateMachine != nil {
+		statements = append(statements, allow("StartTheWorkflow", []string{"states:StartExecution"}, props.StateMachine.StateMachineArn()))
+	}
+	if name := props.ExportMapName; name != "" {
+		statements = append(statements,
+			allow("StartTheMap", []string{"states:StartExecution"}, exportMapArn(stack, name)),
+			allow("LookAtTheMap", []string{"states:DescribeExecution"}, exportMapExecutions(stack, name)))
+	}
+	if props.Topic != nil {
+		statements = append(statements, allow("TellWhatTheDoctorFinds", []string{"sns:Publish"}, props.Topic.TopicArn()))
+		if props.TopicKey != nil {
+			statements = append(statements, allowIf("EncryptNotices", []string{"kms:GenerateDataKey", "kms:Decrypt"}, via("sns"), props.TopicKey.KeyArn()))
+		}
+	}
 	if key != nil {
-		statements = append(statements, allowIf("EncryptRuns", []string{"kms:GenerateDataKey", "kms:Decrypt"}, map[string]any{
-			"StringEquals": map[string]any{"kms:ViaService": via("s3")},
-		}, key.KeyArn()))
+		statements = append(statements, allowIf("EncryptRuns", []string{"kms:GenerateDataKey", "kms:Decrypt"}, via("s3"), key.KeyArn()))
 	}
 	return statements
 }

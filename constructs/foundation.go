@@ -85,7 +85,32 @@ func foundationNetwork(scope constructs.Construct, e config.Environment) *Networ
 	}
 }
 
+// database is the one that exports read, with its replica.
 func (f *Foundation) database(environment string, e config.Environment) *SourceDatabase {
+	source := f.primary(environment, e)
+	if r := e.Database.Replica; r != nil {
+		source.ReplicaHost, source.ReplicaPort = r.Host, strconv.Itoa(r.Port)
+		f.openReplica(e.Database, r.Port)
+	}
+	return source
+}
+
+// openReplica opens the way to the replica, where its port isn't the primary's: it has the same security group.
+func (f *Foundation) openReplica(d config.Database, port int) {
+	primary := DefaultSQLServerPort
+	if d.Import != nil && d.Import.Port != 0 {
+		primary = d.Import.Port
+	}
+	switch {
+	case f.Network == nil || port == primary:
+	case d.Import != nil && d.Import.SecurityGroupID != "":
+		OpenDatabase(f.Stack, "Replica", d.Import.SecurityGroupID, port, f.Network.ExportSecurityGroup)
+	default:
+		f.Network.ExportSecurityGroup.AddEgressRule(awsec2.Peer_AnyIpv4(), awsec2.Port_Tcp(jsii.Number(port)), jsii.String("the database's read replica"), nil)
+	}
+}
+
+func (f *Foundation) primary(environment string, e config.Environment) *SourceDatabase {
 	if d := e.Database.Import; d != nil {
 		return f.importDatabase(d)
 	}

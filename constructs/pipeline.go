@@ -1,6 +1,8 @@
 package constructs
 
 import (
+	"fmt"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
@@ -9,6 +11,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/constructs-go/constructs/v10"
 
 	"sagemaker-datapipeline/lambda/pipeline"
@@ -60,9 +63,11 @@ type RetrainingPipelineProps struct {
 	ExportPlacement *Placement
 
 	// Training job of a run.
-	Training TrainingProps
-	// Endpoint that serves the model.
-	Endpoint EndpointProps
+	// Default: none. The pipeline only exports, and has no endpoint either.
+	Training *TrainingProps
+	// Endpoint that serves the model. It comes with Training.
+	// Default: none.
+	Endpoint *EndpointProps
 	// JobPlacement puts training jobs and the endpoint into a VPC.
 	// Default: in none.
 	JobPlacement *Placement
@@ -86,16 +91,19 @@ type RetrainingPipelineProps struct {
 
 // RetrainingPipeline is the whole flow of one model, in the order in which data goes:
 //
-//	Schedule ─▶ Export ─▶ Workflow (train, deploy, tell)
-//	              └─ gives up ─▶ Notify
+//	Schedule ─▶ Export ─┬──────────────────────▶ Workflow (train, deploy, tell)
+//	              │     └─ too large ─▶ ExportMap ─┘
+//	              └─ gives up ─▶ Notify ◀─ fails ─┘
 //
 // It is a thin composition; each part stands alone as well.
 type RetrainingPipeline struct {
 	Construct constructs.Construct
 	// Name begins the names of everything in SageMaker, and is the endpoint's.
-	Name     string
-	Schedule *Schedule
-	Export   *Export
+	Name      string
+	Schedule  *Schedule
+	Export    *Export
+	ExportMap *ExportMap
+	// Workflow is nil in a pipeline that only exports.
 	Workflow *Workflow
 	Notify   *Notify
 	// Alarms is empty with NoAlarms.
@@ -108,7 +116,14 @@ func NewRetrainingPipeline(scope constructs.Construct, id string, props *Retrain
 	checkName(name)
 	this := constructs.NewConstruct(scope, &id)
 	p := &RetrainingPipeline{Construct: this, Name: name}
-	p.Workflow = NewWorkflow(this, "Workflow", p.workflow(props))
+	if (props.Training == nil) != (props.Endpoint == nil) {
+		panic(fmt.Errorf("the pipeline %s has a training or an endpoint without the other: give it both, or neither for one that only exports", name))
+	}
+	var workflow awsstepfunctions.IStateMachine
+	if props.Training != nil {
+		p.Workflow = NewWorkflow(this, "Workflow", p.workflow(props))
+		workflow = p.Workflow.StateMachine
+	}
 	p.Notify = NewNotify(this, "Notify", &NotifyProps{
 		Name:          name + "-notify",
 		Spec:          props.Spec,
@@ -125,7 +140,10 @@ func NewRetrainingPipeline(scope constructs.Construct, id string, props *Retrain
 		Database:      props.Database,
 		Bucket:        props.Bucket,
 		EncryptionKey: props.EncryptionKey,
-		StateMachine:  p.Workflow.StateMachine,
+		StateMachine:  workflow,
+		ExportMapName: name + "-export",
+		Topic:         props.Topic,
+		TopicKey:      props.EncryptionKey,
 		OnFailure:     p.Notify.Function,
 		RetryAttempts: props.ExportRetryAttempts,
 		MaxEventAge:   props.ExportMaxEventAge,
@@ -137,6 +155,18 @@ func NewRetrainingPipeline(scope constructs.Construct, id string, props *Retrain
 		LogRetention:  props.LogRetention,
 		RemovalPolicy: props.RemovalPolicy,
 	})
+	p.ExportMap = NewExportMap(this, "ExportMap", &ExportMapProps{
+		Name:          name + "-export",
+		Pipeline:      props.Spec.Pipeline,
+		Bucket:        props.Bucket,
+		EncryptionKey: props.EncryptionKey,
+		Function:      p.Export.Function,
+		OnFailure:     p.Notify.Function,
+		Connections:   props.Spec.Limits.Connections,
+		RetryAttempts: props.ExportRetryAttempts,
+		LogRetention:  props.LogRetention,
+		RemovalPolicy: props.RemovalPolicy,
+	})
 	p.Schedule = NewSchedule(this, "Schedule", &ScheduleProps{
 		Name:       name,
 		Expression: props.ScheduleExpression,
@@ -145,14 +175,25 @@ func NewRetrainingPipeline(scope constructs.Construct, id string, props *Retrain
 		Group:      props.ScheduleGroup,
 		Target:     p.Export.Function,
 	})
-	p.Alarms = addAlarms(this, name, props.Alarms,
-		watched{"ScheduleAlarm", "a tick did not reach the export function; it is in the dead-letter queue of the schedule", p.Schedule.MetricUndelivered(over5Minutes("Maximum"))},
-		watched{"ExportAlarm", "an attempt to export failed; a notice follows if the last one does too", p.Export.MetricErrors(over5Minutes("Sum"))},
-		watched{"NotifyAlarm", "the notice of a failed export could not be sent; its log says why", p.Notify.MetricErrors(over5Minutes("Sum"))},
-		watched{"WorkflowAlarm", "a run failed after its export; the execution says at which step", p.Workflow.StateMachine.MetricFailed(over5Minutes("Sum"))},
-		watched{"AbortAlarm", "somebody stopped a run; no state of it could say so", p.Workflow.StateMachine.MetricAborted(over5Minutes("Sum"))},
-	)
+	p.Alarms = addAlarms(this, name, props.Alarms, p.watched()...)
 	return p
+}
+
+func (p *RetrainingPipeline) watched() []watched {
+	things := []watched{
+		{"ScheduleAlarm", "a tick did not reach the export function; it is in the dead-letter queue of the schedule", p.Schedule.MetricUndelivered(over5Minutes("Maximum"))},
+		{"ExportAlarm", "an attempt to export failed; a notice follows if the last one does too", p.Export.MetricErrors(over5Minutes("Sum"))},
+		{"ExportMapAlarm", "an export of many partitions failed; the execution says at which", p.ExportMap.MetricFailed(over5Minutes("Sum"))},
+		{"ExportMapTimeAlarm", "an export of many partitions took longer than a day; the next run makes a new plan", p.ExportMap.MetricTimedOut(over5Minutes("Sum"))},
+		{"ExportMapAbortAlarm", "somebody stopped an export of many partitions; no state of it could say so", p.ExportMap.MetricAborted(over5Minutes("Sum"))},
+		{"NotifyAlarm", "the notice of a failed export could not be sent; its log says why", p.Notify.MetricErrors(over5Minutes("Sum"))},
+	}
+	if w := p.Workflow; w != nil {
+		things = append(things,
+			watched{"WorkflowAlarm", "a run failed after its export; the execution says at which step", w.StateMachine.MetricFailed(over5Minutes("Sum"))},
+			watched{"AbortAlarm", "somebody stopped a run; no state of it could say so", w.StateMachine.MetricAborted(over5Minutes("Sum"))})
+	}
+	return things
 }
 
 func (p *RetrainingPipeline) workflow(props *RetrainingPipelineProps) *WorkflowProps {
@@ -162,8 +203,8 @@ func (p *RetrainingPipeline) workflow(props *RetrainingPipelineProps) *WorkflowP
 		Bucket:        props.Bucket,
 		EncryptionKey: props.EncryptionKey,
 		Topic:         props.Topic,
-		Training:      props.Training,
-		Endpoint:      props.Endpoint,
+		Training:      *props.Training,
+		Endpoint:      *props.Endpoint,
 		PollInterval:  props.PollInterval,
 		LogRetention:  props.LogRetention,
 		RemovalPolicy: props.RemovalPolicy,

@@ -79,31 +79,35 @@ func (s *Stage) addPipeline(project, environmentName string, e config.Environmen
 		ExportTimeout:       seconds(p.Export.TimeoutSeconds),
 		ExportRetryAttempts: &p.Export.RetryAttempts,
 		ExportMaxEventAge:   seconds(p.Export.MaxEventAgeSeconds),
-		Training: TrainingProps{
-			Algorithm:       p.Training.Algorithm,
-			Version:         p.Training.Version,
-			InstanceType:    p.Training.InstanceType,
-			InstanceCount:   p.Training.InstanceCount,
-			VolumeGiB:       p.Training.VolumeGiB,
-			MaxRuntime:      seconds(p.Training.MaxRuntimeSeconds),
-			Hyperparameters: p.Training.Hyperparameters,
-		},
-		Endpoint: EndpointProps{
-			InstanceType:  p.Endpoint.InstanceType,
-			InstanceCount: p.Endpoint.InstanceCount,
-		},
-		PollInterval:  seconds(e.PollSeconds),
-		Architecture:  Architecture(e.Architecture),
-		LogRetention:  retention(e.LogRetentionDays),
-		RemovalPolicy: removal(e.RemoveData),
+		PollInterval:        seconds(e.PollSeconds),
+		Architecture:        Architecture(e.Architecture),
+		LogRetention:        retention(e.LogRetentionDays),
+		RemovalPolicy:       removal(e.RemoveData),
+	}
+	if t := p.Training; t != nil {
+		props.Training = &TrainingProps{
+			Algorithm:       t.Algorithm,
+			Version:         t.Version,
+			InstanceType:    t.InstanceType,
+			InstanceCount:   t.InstanceCount,
+			VolumeGiB:       t.VolumeGiB,
+			MaxRuntime:      seconds(t.MaxRuntimeSeconds),
+			Hyperparameters: t.Hyperparameters,
+		}
+	}
+	if endpoint := p.Endpoint; endpoint != nil {
+		props.Endpoint = &EndpointProps{InstanceType: endpoint.InstanceType, InstanceCount: endpoint.InstanceCount}
 	}
 	if n := f.Network; n != nil {
 		props.ExportPlacement, props.JobPlacement = n.ExportPlacement(), n.JobPlacement()
 	}
 	made := NewRetrainingPipeline(stack, "Pipeline", props)
-	output(stack, "StateMachineArn", "The workflow of a run", made.Workflow.StateMachine.StateMachineArn())
 	output(stack, "ExportFunctionName", `Invoke with {"scheduledTime": "2026-01-01T02:00:00Z"} to run now`, made.Export.Function.FunctionName())
-	output(stack, "EndpointName", "Invoke it for predictions, after the first run", &made.Name)
+	output(stack, "ExportMapArn", "Reads what is too large for one function", made.ExportMap.StateMachine.StateMachineArn())
+	if made.Workflow != nil {
+		output(stack, "StateMachineArn", "The workflow of a run", made.Workflow.StateMachine.StateMachineArn())
+		output(stack, "EndpointName", "Invoke it for predictions, after the first run", &made.Name)
+	}
 	output(stack, "ScheduleName", "When it runs", made.Schedule.Schedule.ScheduleName())
 	return made, nil
 }

@@ -17,6 +17,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 //go:generate go run ./generate
@@ -146,6 +148,7 @@ func (c *Config) merge(v validator, root *node) {
 			}
 		}
 		maps.DeleteFunc(merged, func(_ string, p Pipeline) bool { return p.Enabled != nil && !*p.Enabled })
+		v.replicaReaders(e, root.member("environments").member(environment), merged)
 		c.merged[environment] = merged
 	}
 }
@@ -179,7 +182,13 @@ func (p *Pipeline) complete(name string) {
 	if p.Enabled == nil {
 		p.Enabled = new(true)
 	}
-	if p.Dataset.Split.Salt == "" {
+	if p.Source.OnChange == "" {
+		p.Source.OnChange = pipeline.NewGeneration
+		if p.Source.Load == pipeline.Append {
+			p.Source.OnChange = pipeline.FailOnChange
+		}
+	}
+	if p.Dataset.Split.Salt == "" && p.Dataset.Split.Time == nil {
 		p.Dataset.Split.Salt = name
 	}
 }

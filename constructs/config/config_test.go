@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"sagemaker-datapipeline/constructs/config/internal/field"
+	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 // valid is a configuration without problems, which tests change in one place.
@@ -89,6 +90,9 @@ func project(t *testing.T) string {
 		"comment.sql": "-- SELECT later\n/* not yet */\n",
 		"utf16.sql":   "\xff\xfeS\x00E\x00",
 		"bom.sql":     "\ufeffSELECT 1 AS A",
+		"window.sql":  "SELECT * FROM dbo.Transactions WHERE OccurredAt >= @WindowStart AND OccurredAt < @windowEnd",
+		"end.sql":     "SELECT '@windowStart' AS A, 1 AS [@windowStart] /* @windowStart /* */ @windowStart */ FROM dbo.T WHERE B < @windowEnd -- @windowStart",
+		"with.sql":    "/* sums */\nWITH s AS (SELECT 1 AS A) SELECT * FROM s",
 	}
 	if err := os.Mkdir(filepath.Join(dir, "queries"), 0o755); err != nil {
 		t.Fatal(err)
@@ -115,7 +119,8 @@ func decodeValid(t *testing.T) *Config {
 
 func TestAPipelineHasTheDefaultsOfWhatItDoesNotSay(t *testing.T) {
 	fraud := decodeValid(t).Pipelines["fraud"]
-	if want := (Export{MemoryMiB: 1769, TimeoutSeconds: 900, ConnectTimeoutSeconds: 15, StatementTimeoutSeconds: 780, LockTimeoutSeconds: 30, RetryAttempts: 2, MaxEventAgeSeconds: 3600}); fraud.Export != want {
+	if want := (Export{MemoryMiB: 1769, TimeoutSeconds: 900, ConnectTimeoutSeconds: 15, StatementTimeoutSeconds: 780, LockTimeoutSeconds: 30, Connections: 1, PageRows: 50_000,
+		PartitionRows: 5_000_000, FunctionRows: 50_000_000, MaxScanRows: 50_000_000, MaxValueBytes: 8 << 20, RetryAttempts: 2, MaxEventAgeSeconds: 3600}); fraud.Export != want {
 		t.Errorf("export is %+v, want %+v", fraud.Export, want)
 	}
 	if want := (Split{Train: 0.8, Validation: 0.1, Test: 0.1, Salt: "fraud"}); fraud.Dataset.Split != want {
@@ -163,7 +168,7 @@ func TestAnEnvironmentGetsItsPipelinesWithItsOverrides(t *testing.T) {
 	if !maps.Equal(fraud.Training.Hyperparameters, want) {
 		t.Errorf("hyperparameters are %v, want %v", fraud.Training.Hyperparameters, want)
 	}
-	if fraud.Endpoint != (Endpoint{InstanceType: "ml.m6i.large", InstanceCount: 2}) {
+	if *fraud.Endpoint != (Endpoint{InstanceType: "ml.m6i.large", InstanceCount: 2}) {
 		t.Errorf("the endpoint is %+v", fraud.Endpoint)
 	}
 	if fraud.Source.QueryText == "" {
@@ -187,21 +192,121 @@ func TestAskingForAnEnvironmentThatIsNotThereNamesTheNearest(t *testing.T) {
 }
 
 func TestASpecSaysWhatTheFunctionNeeds(t *testing.T) {
-	c := decodeValid(t)
-	_, pipelines, err := c.For("prod")
-	if err != nil {
-		t.Fatal(err)
+	full := pipeline.Spec{
+		Version: pipeline.Version, Project: "ml", Environment: "prod", Pipeline: "fraud",
+		Source: pipeline.Source{
+			QueryFile: "queries/fraud.sql", Query: "SELECT * FROM dbo.Transactions\n", Load: pipeline.Full, Consistency: pipeline.Statement,
+			OnChange: pipeline.NewGeneration, OnSchemaChange: pipeline.FailOnSchemaChange,
+		},
+		Dataset: pipeline.Dataset{
+			Task: pipeline.Binary, Format: pipeline.CSV, Key: []string{"TransactionId"}, Label: "IsFraud", NullLabel: pipeline.FailOnNullLabel,
+			Split: pipeline.Split{Train: 0.8, Validation: 0.1, Test: 0.1, Salt: "fraud"},
+		},
+		Limits: pipeline.Limits{
+			ConnectTimeoutSeconds: 15, StatementTimeoutSeconds: 780, LockTimeoutSeconds: 30, Connections: 1, PageRows: 50_000,
+			PartitionRows: 5_000_000, FunctionRows: 50_000_000, MaxScanRows: 50_000_000, MaxValueBytes: 8 << 20,
+		},
 	}
-	spec, err := pipelines["fraud"].Spec(c.Project, "prod", "fraud")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if spec.Name() != "ml-prod-fraud" || spec.Source.Query != "SELECT * FROM dbo.Transactions\n" || spec.Source.QueryFile != "queries/fraud.sql" ||
-		spec.Dataset.Label != "IsFraud" || spec.Dataset.Split.Salt != "fraud" || spec.Limits.StatementTimeoutSeconds != 780 {
-		t.Errorf("got %+v", spec)
+	for name, test := range map[string]struct {
+		edits edits
+		want  func(*pipeline.Spec)
+	}{
+		"a query with all its defaults": {nil, func(*pipeline.Spec) {}},
+		"a sliding window": {edits{"source.query", `"queries/window.sql"`, "source.window", `{"days": 90}`}, func(s *pipeline.Spec) {
+			s.Source.QueryFile, s.Source.WindowSeconds = "queries/window.sql", 90*24*60*60
+			s.Source.Query = "SELECT * FROM dbo.Transactions WHERE OccurredAt >= @WindowStart AND OccurredAt < @windowEnd"
+		}},
+		"a window in minutes": {edits{"source.query", `"queries/window.sql"`, "source.window", `{"minutes": 90}`}, func(s *pipeline.Spec) {
+			s.Source.QueryFile, s.Source.WindowSeconds = "queries/window.sql", 90*60
+			s.Source.Query = "SELECT * FROM dbo.Transactions WHERE OccurredAt >= @WindowStart AND OccurredAt < @windowEnd"
+		}},
+		"a table in one state, with consents": {edits{"source", `{"table": "dbo.T", "consistency": "snapshot", "onChange": "fail", "onSchemaChange": "accept", "accept": ["fullScan", "nolock"]}`}, func(s *pipeline.Spec) {
+			s.Source = pipeline.Source{
+				Table: "dbo.T", Load: pipeline.Full, Consistency: pipeline.Snapshot, OnChange: pipeline.FailOnChange,
+				OnSchemaChange: pipeline.AcceptSchemaChange, Accept: []pipeline.Consent{pipeline.AcceptFullScan, pipeline.AcceptNoLock},
+			}
+		}},
+		"a large table over several connections, from the replica, at night": {edits{
+			"source", `{"table": "dbo.T", "partitionBy": "Id", "readFrom": "replica"}`,
+			"export", `{"connections": 4, "rowsPerSecond": 20000, "pageRows": 10000, "partitionRows": 1000000, "functionRows": 2000000, "maxDop": 2, "maxScanRows": 7,
+				"maxValueBytes": 9000, "applicationName": "nightly", "allowedHours": {"from": "22:00", "to": "05:30", "timeZone": "Europe/Berlin"}}`,
+		}, func(s *pipeline.Spec) {
+			s.Source = pipeline.Source{
+				Table: "dbo.T", Load: pipeline.Full, Consistency: pipeline.Statement, PartitionBy: "Id", Replica: true,
+				OnChange: pipeline.NewGeneration, OnSchemaChange: pipeline.FailOnSchemaChange,
+			}
+			s.Limits = pipeline.Limits{
+				ConnectTimeoutSeconds: 15, StatementTimeoutSeconds: 780, LockTimeoutSeconds: 30, Connections: 4, RowsPerSecond: 20_000,
+				PageRows: 10_000, PartitionRows: 1_000_000, FunctionRows: 2_000_000, MaxDOP: 2, MaxScanRows: 7, MaxValueBytes: 9000,
+				ApplicationName: "nightly", AllowedHours: &pipeline.Hours{From: "22:00", To: "05:30", TimeZone: "Europe/Berlin"},
+			}
+		}},
+		"what is added, by rowversion": {edits{"source", appending(`"cursor": {"rowversion": "V"}`), "dataset.trainingWindow", `{"days": 30}`}, func(s *pipeline.Spec) {
+			s.Source = appended(pipeline.Cursor{Kind: pipeline.RowversionCursor, Column: "V"})
+			s.Dataset.WindowSeconds = 30 * 24 * 60 * 60
+		}},
+		"what is added, by identity": {edits{"source", appending(`"cursor": {"identity": "Id"}`)}, func(s *pipeline.Spec) {
+			s.Source = appended(pipeline.Cursor{Kind: pipeline.IdentityCursor, Column: "Id", Overlap: 1000})
+		}},
+		"what is added, by time": {edits{"source", appending(`"cursor": {"time": "At", "overlapMinutes": 5}`)}, func(s *pipeline.Spec) {
+			s.Source = appended(pipeline.Cursor{Kind: pipeline.TimeCursor, Column: "At", Overlap: 300})
+		}},
+		"columns with rules, split by time": {edits{"dataset", `{
+			"task": "binary", "key": ["Id"], "label": "L", "positive": ["yes"], "nullLabel": "skip", "include": ["Id", "L", "A", "B", "C", "D", "At"],
+			"columns": {"A": {"hash": true}, "B": {"cast": "float"}, "C": {"oneHot": ["x", "y"], "unknown": "missing"}, "D": {"ordinal": ["low", "high"]}},
+			"split": {"time": {"column": "At", "validationFrom": "2026-01-01T00:00:00Z", "testFrom": "2026-02-01T00:00:00Z"}}
+		}`}, func(s *pipeline.Spec) {
+			s.Dataset = pipeline.Dataset{
+				Task: pipeline.Binary, Format: pipeline.CSV, Key: []string{"Id"}, Label: "L", Positive: []string{"yes"}, NullLabel: pipeline.SkipNullLabel,
+				Include: []string{"Id", "L", "A", "B", "C", "D", "At"},
+				Columns: map[string]pipeline.ColumnRule{
+					"A": {Hash: true}, "B": {Cast: "float"}, "C": {OneHot: []string{"x", "y"}, Unknown: pipeline.MissingUnknown},
+					"D": {Ordinal: []string{"low", "high"}, Unknown: pipeline.FailOnUnknown},
+				},
+				Split: pipeline.Split{Time: &pipeline.TimeSplit{Column: "At", ValidationFrom: "2026-01-01T00:00:00Z", TestFrom: "2026-02-01T00:00:00Z"}},
+			}
+		}},
+		"files for people only": {edits{"dataset", `{"channels": "none", "key": ["Id"], "drop": ["Secret"]}`, "training", gone, "endpoint", gone}, func(s *pipeline.Spec) {
+			s.Dataset = pipeline.Dataset{Format: pipeline.NoChannels, Key: []string{"Id"}, Drop: []string{"Secret"}}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			document := edit(t, valid, "environments.prod.pipelines", `{"churn": {"enabled": false}}`)
+			for _, environment := range []string{"dev", "prod", "local"} {
+				document = edit(t, document, "environments."+environment+".database.replica", `{"host": "replica.example.com"}`)
+			}
+			for i := 0; i < len(test.edits); i += 2 {
+				document = edit(t, document, "pipelines.fraud."+test.edits[i], test.edits[i+1])
+			}
+			c, err := Decode([]byte(document), project(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, p, err := c.Find("prod", "fraud")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.Spec(c.Project, "prod", "fraud")
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := full
+			test.want(&want)
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got\n%+v\nwant\n%+v", got, want)
+			}
+		})
 	}
 	if _, err := (Pipeline{Source: Source{Query: "queries/fraud.sql"}}).Spec("ml", "prod", "fraud"); err == nil {
 		t.Error("a spec without its query's text would export nothing")
+	}
+}
+
+// appended is the source that appending writes.
+func appended(c pipeline.Cursor) pipeline.Source {
+	return pipeline.Source{
+		Table: "dbo.T", Load: pipeline.Append, Consistency: pipeline.Statement, Cursor: &c,
+		OnChange: pipeline.FailOnChange, OnSchemaChange: pipeline.FailOnSchemaChange,
 	}
 }
 
@@ -279,7 +384,8 @@ func TestAFileThatIsNoConfigurationIsRefused(t *testing.T) {
 // A tag that can't be read, or a default outside its own limits, is a mistake here and would be found by a user otherwise.
 func TestEveryDefaultFitsItsOwnLimits(t *testing.T) {
 	for _, v := range []any{Config{}, Environment{}, CreateNetwork{}, ImportNetwork{}, ImportDatabase{}, ProvisionDatabase{}, Notify{},
-		Pipeline{}, Schedule{}, Source{}, Dataset{}, Split{}, Export{}, Training{}, Endpoint{}} {
+		Replica{}, Pipeline{}, Schedule{}, Source{}, Window{}, Cursor{}, Dataset{}, ColumnRule{}, Split{}, TimeSplit{}, TrainingWindow{}, Export{},
+		Hours{}, Training{}, Endpoint{}} {
 		t.Run(reflect.TypeOf(v).Name(), func(t *testing.T) {
 			for _, f := range field.Of(reflect.TypeOf(v)) {
 				if f.Default == "" {

@@ -180,7 +180,9 @@ func (d decoder) checkEnum(n *node, f field.Field) {
 		return
 	}
 	remedy := "write " + f.Wanted()
-	if near := nearest(n.text, f.Enum); near != "" && n.kind == text {
+	if value, why, ok := strings.Cut(f.NotYet, ": "); ok && value == n.text {
+		remedy = why
+	} else if near := nearest(n.text, f.Enum); near != "" && n.kind == text {
 		remedy = fmt.Sprintf("did you mean %q? Write %s", near, f.Wanted())
 	}
 	d.problems.add(n.path, n.said(), remedy)

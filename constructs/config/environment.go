@@ -69,12 +69,23 @@ type ImportNetwork struct {
 	EndpointsExist bool `json:"endpointsExist" default:"false"`
 }
 
-// Database is the SQL Server: exactly one of the kinds.
+// Database is the SQL Server: exactly one of import and provision.
 type Database struct {
 	// A SQL Server that is there.
 	Import *ImportDatabase `json:"import" oneOf:"kind"`
 	// A new Amazon RDS for SQL Server, in the protected stack.
 	Provision *ProvisionDatabase `json:"provision" oneOf:"kind"`
+	// A read replica of it, for pipelines whose source has `"readFrom": "replica"`. It has the same database and login, and
+	// the same security group. The standby of a Multi-AZ instance is none: it can't be read.
+	Replica *Replica `json:"replica"`
+}
+
+// Replica is a readable copy of the database, at an address of its own.
+type Replica struct {
+	// The replica's host name. It must be a name in its certificate.
+	Host string `json:"host" required:"true"`
+	// The replica's port.
+	Port int `json:"port" default:"1433" min:"1" max:"65535" limit:"TCP"`
 }
 
 // ImportDatabase is a SQL Server that is there. Host, port and name may be in the secret instead, in the structure that

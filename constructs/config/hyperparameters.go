@@ -205,8 +205,8 @@ func pick(value string, words []string, audience string) string {
 	return remedy
 }
 
-func (v validator) hyperparameters(t Training, task pipeline.Task, n *node) {
-	if t.Hyperparameters == nil || objectives[task] == nil {
+func (v validator) hyperparameters(t *Training, task pipeline.Task, n *node) {
+	if t == nil || t.Hyperparameters == nil || objectives[task] == nil {
 		return
 	}
 	path := func(name string) string { return n.at("training", "hyperparameters", name) }

@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -58,17 +60,69 @@ func (q queryFiles) nearest(root *os.Root, name string) string {
 	return ""
 }
 
-// saysSomething says whether a query is more than white space and comments.
-func saysSomething(query string) bool {
-	for {
-		query = strings.TrimSpace(query)
+// code is a query without its comments, and without what stands in quotes or brackets.
+func code(query string) string {
+	var b strings.Builder
+	for query != "" {
 		switch {
 		case strings.HasPrefix(query, "--"):
 			_, query, _ = strings.Cut(query, "\n")
+			b.WriteByte(' ')
 		case strings.HasPrefix(query, "/*"):
-			_, query, _ = strings.Cut(query[2:], "*/")
+			query = afterComment(query)
+			b.WriteByte(' ')
+		case query[0] == '\'', query[0] == '"':
+			// A doubled quote begins a second text where the first ends, which comes to the same.
+			_, query, _ = strings.Cut(query[1:], query[:1])
+			b.WriteString("''")
+		case query[0] == '[':
+			_, query, _ = strings.Cut(query, "]")
+			b.WriteString("[]")
 		default:
-			return query != ""
+			b.WriteByte(query[0])
+			query = query[1:]
+		}
+	}
+	return b.String()
+}
+
+// afterComment gives what follows a comment, in which T-SQL lets others nest.
+func afterComment(query string) string {
+	for depth := 0; ; {
+		next := strings.IndexAny(query, "/*")
+		if next < 0 || next+1 >= len(query) {
+			return ""
+		}
+		switch query = query[next:]; query[:2] {
+		case "/*":
+			depth++
+			query = query[2:]
+		case "*/":
+			depth--
+			query = query[2:]
+			if depth == 0 {
+				return query
+			}
+		default:
+			query = query[1:]
 		}
 	}
 }
+
+// saysSomething says whether a query is more than white space and comments.
+func saysSomething(query string) bool { return strings.TrimSpace(code(query)) != "" }
+
+// firstWord is the word that a query begins with.
+func firstWord(query string) string {
+	rest := strings.TrimSpace(code(query))
+	end := strings.IndexFunc(rest, func(r rune) bool { return !unicode.IsLetter(r) })
+	if end < 0 {
+		return rest
+	}
+	return rest[:end]
+}
+
+var windowStart = regexp.MustCompile(`(?i)(^|[^@\w#$])@windowStart($|[^@\w#$])`)
+
+// usesWindow says whether a query has a parameter that only a window gives.
+func usesWindow(query string) bool { return windowStart.MatchString(code(query)) }

@@ -2,14 +2,12 @@ package config
 
 import (
 	"fmt"
-	"math"
 	"net/mail"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 
-	"sagemaker-datapipeline/constructs/config/internal/field"
 	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/run"
 )
@@ -57,6 +55,7 @@ func (v validator) environment(e Environment, n *node) {
 	case e.Database.Import != nil:
 		v.importedDatabase(e, n)
 	}
+	v.replica(e, n)
 	if e.Architecture == "host" && !e.Network.None {
 		v.add(n.at("architecture"), `got "host"`, `write "arm64" or "x86_64": "host" is for an emulator on the machine that deploys, whose environment has "network": {"none": true}`)
 	}
@@ -157,6 +156,20 @@ func (v validator) provisionedDatabase(e Environment, n *node) {
 	}
 }
 
+func (v validator) replica(e Environment, n *node) {
+	r := e.Database.Replica
+	if r == nil {
+		return
+	}
+	path := n.at("database", "replica", "host")
+	switch primary := e.Database.Import; {
+	case !hostName.MatchString(r.Host):
+		v.add(path, "got "+quote(r.Host), "write a host name alone, such as replica.example.com; the port has a key of its own")
+	case primary != nil && strings.EqualFold(primary.Host, r.Host) && primary.Port == r.Port:
+		v.add(path, "got "+quote(r.Host)+", the primary's own address", "write the read replica's address, or leave the replica out")
+	}
+}
+
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
 
 func (v validator) importedDatabase(e Environment, n *node) {
@@ -195,96 +208,9 @@ func (v validator) pipeline(p *Pipeline, n *node) {
 		v.add(n.at("schedule", "timeZone"), "got "+quote(p.Schedule.TimeZone), remedy)
 	}
 	v.source(&p.Source, n)
-	v.dataset(p.Dataset, n)
-	v.export(p.Export, n)
+	v.dataset(p, n)
+	v.export(p, n)
 	v.hyperparameters(p.Training, p.Dataset.Task, n)
-}
-
-var tableName = regexp.MustCompile(`^(\w+|\[[^\]]+\])\.(\w+|\[[^\]]+\])$`)
-
-func (v validator) source(s *Source, n *node) {
-	if s.Table != "" && !tableName.MatchString(s.Table) {
-		v.add(n.at("source", "table"), "got "+quote(s.Table), "write schema.name, such as dbo.Transactions; the database has a key of its own in the environment")
-	}
-	if s.Query != "" {
-		var remedy string
-		if s.QueryText, remedy = v.queries.read(s.Query); remedy != "" {
-			v.add(n.at("source", "query"), "got "+quote(s.Query), remedy)
-		}
-	}
-}
-
-// shareTolerance lets 0.7 + 0.2 + 0.1 be 1, which they aren't in binary.
-const shareTolerance = 1e-9
-
-func (v validator) dataset(d Dataset, n *node) {
-	path := func(keys ...any) string { return n.at(append([]any{"dataset"}, keys...)...) }
-	v.columnsTwice(d.Key, n, "dataset", "key")
-	v.columnsTwice(d.Features, n, "dataset", "features")
-	v.columnsTwice(d.Drop, n, "dataset", "drop")
-	for _, list := range []struct {
-		name    string
-		columns []string
-	}{{"key", d.Key}, {"features", d.Features}, {"drop", d.Drop}} {
-		if d.Label != "" && containsColumn(list.columns, d.Label) {
-			v.add(path("label"), "got "+quote(d.Label)+", which is in "+list.name+" too", "take it out of "+list.name+": the label is the column to predict and nothing else")
-		}
-	}
-	for i, column := range d.Features {
-		if containsColumn(d.Key, column) {
-			v.add(path("features", i), "got "+quote(column)+", which is in key too", "take it out of features: a model that knows a row's key learns rows by heart")
-		}
-	}
-	for i, column := range d.Drop {
-		switch {
-		case containsColumn(d.Features, column):
-			v.add(path("drop", i), "got "+quote(column)+", which is in features too", "take it out of one of them")
-		case containsColumn(d.Key, column):
-			v.add(path("drop", i), "got "+quote(column)+", which is in key too", "take it out of drop: the key says which split a row is in")
-		}
-	}
-	v.split(d.Split, n)
-}
-
-func (v validator) split(s Split, n *node) {
-	path := n.at("dataset", "split")
-	sum := s.Train + s.Validation + s.Test
-	if math.Abs(sum-1) > shareTolerance {
-		v.add(path, fmt.Sprintf("got train %s + validation %s + test %s = %s", field.Plain(s.Train), field.Plain(s.Validation), field.Plain(s.Test), field.Plain(math.Round(sum*1e9)/1e9)),
-			"write three shares that add up to 1; what is left out is 0.8, 0.1 and 0.1")
-	}
-	if s.Train == 0 {
-		v.add(n.at("dataset", "split", "train"), "got 0", "write a share above 0: the model learns from these rows")
-	}
-	if s.Validation == 0 {
-		v.add(n.at("dataset", "split", "validation"), "got 0", "write a share above 0: training measures the model on these rows")
-	}
-}
-
-// columnsTwice is twice for columns, whose case SQL Server mostly ignores.
-func (v validator) columnsTwice(columns []string, n *node, path ...any) {
-	for i, column := range columns {
-		if containsColumn(columns[:i], column) {
-			v.add(n.at(append(slices.Clone(path), i)...), "got "+quote(column)+" a second time", "take one of them out")
-		}
-	}
-}
-
-func containsColumn(columns []string, column string) bool {
-	return slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(c, column) })
-}
-
-func (v validator) export(e Export, n *node) {
-	path := func(key string) string { return n.at("export", key) }
-	if reading := e.ConnectTimeoutSeconds + e.StatementTimeoutSeconds; reading >= e.TimeoutSeconds {
-		v.add(path("statementTimeoutSeconds"), fmt.Sprintf("got %d, with %d for connecting", e.StatementTimeoutSeconds, e.ConnectTimeoutSeconds),
-			fmt.Sprintf("write at most %d: the function has %d seconds (timeoutSeconds), and a run that it can't finish it must still be able to announce",
-				max(e.TimeoutSeconds-e.ConnectTimeoutSeconds-1, 1), e.TimeoutSeconds))
-	}
-	if e.LockTimeoutSeconds > e.StatementTimeoutSeconds {
-		v.add(path("lockTimeoutSeconds"), fmt.Sprintf("got %d", e.LockTimeoutSeconds),
-			fmt.Sprintf("write at most %d, what the statement has (statementTimeoutSeconds)", e.StatementTimeoutSeconds))
-	}
 }
 
 // LongestPrefix is the most characters that <project>-<environment>-<pipeline> may have: SageMaker's names have 63

@@ -12,9 +12,12 @@ type edits []string
 
 func TestEveryMistakeIsNamedWithItsPathItsValueAndItsRemedy(t *testing.T) {
 	const (
-		env  = "environments.dev."
-		prod = "environments.prod."
-		pipe = "pipelines.fraud."
+		env   = "environments.dev."
+		prod  = "environments.prod."
+		pipe  = "pipelines.fraud."
+		churn = "pipelines.churn."
+
+		byTime = `{"time": {"column": "At", "validationFrom": "2026-01-01T00:00:00Z", "testFrom": "2026-02-01T00:00:00Z"}}`
 	)
 	for name, test := range map[string]struct {
 		edits             edits
@@ -132,6 +135,91 @@ func TestEveryMistakeIsNamedWithItsPathItsValueAndItsRemedy(t *testing.T) {
 		"the same by an override, at the pipeline's": {edits{prod + "pipelines.fraud.export.timeoutSeconds", `300`, pipe + "export.statementTimeoutSeconds", `700`}, pipe + "export.statementTimeoutSeconds", `in the environment "prod"`, "write at most 284"},
 		"a lock awaited longer than the statement":   {edits{pipe + "export.lockTimeoutSeconds", `800`}, pipe + "export.lockTimeoutSeconds", "got 800", "write at most 780"},
 
+		// Loads
+		"a load that comes later says what to do instead":    {edits{churn + "source.load", `"upsert"`}, churn + "source.load", `got "upsert"`, "are not merged yet; read the table, or a window of it"},
+		"a load that is misspelt":                            {edits{churn + "source.load", `"appnd"`}, churn + "source.load", `got "appnd"`, `did you mean "append"?`},
+		"appending without the declaration":                  {edits{churn + "source", `{"table": "dbo.T", "load": "append", "cursor": {"rowversion": "V"}}`}, churn + "source.immutable", "is missing", "an append load doesn't see that"},
+		"appending without a cursor":                         {edits{churn + "source", `{"table": "dbo.T", "load": "append", "immutable": true}`}, churn + "source.cursor", "is missing", `{"rowversion": "RowVer"}`},
+		"appending from a query":                             {edits{pipe + "source", `{"query": "queries/fraud.sql", "load": "append", "immutable": true, "cursor": {"identity": "Id"}}`}, pipe + "source.query", `with the load "append"`, "name the base table instead"},
+		"appending from a replica":                           {edits{churn + "source", appending(`"readFrom": "replica"`), env + "database.replica", `{"host": "r.example.com"}`, prod + "database.replica", `{"host": "r.example.com"}`, "environments.local.database.replica", `{"host": "r.example.com"}`}, churn + "source.readFrom", `with the load "append"`, "doesn't see the transactions that are open on the primary"},
+		"appending a window":                                 {edits{churn + "source", appending(`"window": {"days": 1}`)}, churn + "source.window", `is beside the load "append"`, "dataset.trainingWindow"},
+		"two cursors":                                        {edits{churn + "source", appending(`"cursor": {"rowversion": "V", "identity": "Id"}`)}, churn + "source.cursor", "has rowversion and identity", "keep exactly one"},
+		"a cursor of no kind":                                {edits{churn + "source", appending(`"cursor": {}`)}, churn + "source.cursor", "has none of rowversion, identity, time", "exactly one"},
+		"an overlap of a rowversion":                         {edits{churn + "source", appending(`"cursor": {"rowversion": "V", "overlapMinutes": 5}`)}, churn + "source.cursor.overlapMinutes", "beside another kind of cursor", "a rowversion needs no overlap"},
+		"an overlap of another kind of cursor":               {edits{churn + "source", appending(`"cursor": {"time": "At", "overlapValues": 5}`)}, churn + "source.cursor.overlapValues", "got 5", "of the kind identity"},
+		"no overlap at all":                                  {edits{churn + "source", appending(`"cursor": {"time": "At", "overlapMinutes": 0}`)}, churn + "source.cursor.overlapMinutes", "got 0", "from 1"},
+		"a cursor of a full load":                            {edits{churn + "source.cursor", `{"rowversion": "V"}`}, churn + "source.cursor", `is beside the load "full"`, `write "load": "append"`},
+		"a declaration for a full load":                      {edits{churn + "source.immutable", `true`}, churn + "source.immutable", "got true", "takes rows as they are"},
+		"a window that no parameter uses":                    {edits{pipe + "source.window", `{"days": 90}`}, pipe + "source.window", "is used by nothing", "WHERE OccurredAt >= @windowStart"},
+		"a window that only a comment uses":                  {edits{pipe + "source", `{"query": "queries/end.sql", "window": {"days": 90}}`}, pipe + "source.window", "is used by nothing", "leave the window out"},
+		"a window that a query uses and nobody says":         {edits{pipe + "source.query", `"queries/window.sql"`}, pipe + "source.window", "is missing, and the query uses @windowStart", `{"days": 90}`},
+		"a window of a table":                                {edits{churn + "source.window", `{"days": 90}`}, churn + "source.window", "is of a table", "write a query with @windowStart"},
+		"a window in two units":                              {edits{pipe + "source", `{"query": "queries/window.sql", "window": {"days": 90, "hours": 2}}`}, pipe + "source.window", "has days and hours", "keep exactly one"},
+		"a window of no length":                              {edits{pipe + "source", `{"query": "queries/window.sql", "window": {"days": 0}}`}, pipe + "source.window.days", "got 0", "from 1"},
+		"a snapshot over ranges":                             {edits{churn + "source.consistency", `"snapshot"`, churn + "source.partitionBy", `"CustomerId"`}, churn + "source.partitionBy", `beside the consistency "snapshot"`, "connections can't share a snapshot"},
+		"a snapshot over connections":                        {edits{churn + "source.consistency", `"snapshot"`, churn + "export.connections", `4`}, churn + "export.connections", "got 4", "one statement is read by one connection"},
+		"connections without ranges":                         {edits{pipe + "export.connections", `4`}, pipe + "export.connections", "got 4", "source.partitionBy"},
+		"more connections than anybody should open":          {edits{churn + "export.connections", `33`, churn + "source.partitionBy", `"CustomerId"`}, churn + "export.connections", "got 33", "from 1 to 32"},
+		"a pace without pages":                               {edits{pipe + "export.rowsPerSecond", `1000`}, pipe + "export.rowsPerSecond", "got 1000", "a single statement can only be stalled"},
+		"ranges of a query that can't be a part of another":  {edits{pipe + "source", `{"query": "queries/with.sql", "partitionBy": "A"}`}, pipe + "source.partitionBy", "begins with WITH", "or as a view"},
+		"a policy that doesn't exist":                        {edits{churn + "source.onChange", `"newgeneration"`}, churn + "source.onChange", "got", `did you mean "newGeneration"?`},
+		"a consent that doesn't exist":                       {edits{churn + "source.accept", `["nolocks"]`}, churn + "source.accept[0]", `got "nolocks"`, `did you mean "nolock"?`},
+		"a consent given twice":                              {edits{churn + "source.accept", `["fullScan", "nolock", "fullScan"]`}, churn + "source.accept[2]", "a second time", "take one of them out"},
+		"a replica that the environment doesn't have":        {edits{prod + "pipelines.fraud.source.readFrom", `"replica"`}, prod + "database.replica", `is missing, and the pipeline "fraud" reads from it`, `{"fraud": {"source": {"readFrom": "primary"}}}`},
+		"a replica that is the primary":                      {edits{prod + "database.replica", `{"host": "SQLServer.example.com"}`}, prod + "database.replica.host", "the primary's own address", "leave the replica out"},
+		"a replica with its port in the name":                {edits{prod + "database.replica", `{"host": "r.example.com:1433"}`}, prod + "database.replica.host", "got", "the port has a key of its own"},
+		"hours that end when they begin":                     {edits{churn + "export.allowedHours", `{"from": "22:00", "to": "22:00"}`}, churn + "export.allowedHours.to", `got "22:00", the same as from`, "leave allowedHours out"},
+		"hours that no clock shows":                          {edits{churn + "export.allowedHours", `{"from": "24:00", "to": "5:00"}`, churn + "export.allowedHours.to", `"05:00"`}, churn + "export.allowedHours.from", `got "24:00"`, "such as 22:00"},
+		"hours in a zone that doesn't exist":                 {edits{churn + "export.allowedHours", `{"from": "22:00", "to": "05:00", "timeZone": "Berlin"}`}, churn + "export.allowedHours.timeZone", `got "Berlin"`, `did you mean "Europe/Berlin"?`},
+		"a value larger than a function can hold":            {edits{churn + "export.maxValueBytes", `2000000000`}, churn + "export.maxValueBytes", "got 2000000000", "from 8000 to 268435456"},
+		"an application's name that SQL Server doesn't show": {edits{churn + "export.applicationName", `"Ümläut"`}, churn + "export.applicationName", "got", "128 characters of ASCII"},
+
+		// Columns
+		"a column that is read and isn't":               {edits{pipe + "dataset.include", `["TransactionId", "IsFraud", "A"]`, pipe + "dataset.drop", `["a"]`}, pipe + "dataset.drop[0]", "which is in include too", "take it out of one of them"},
+		"a key that isn't read":                         {edits{pipe + "dataset.include", `["IsFraud", "A"]`}, pipe + "dataset.include", `lacks "TransactionId", which is in key`, "isn't read"},
+		"a label that isn't read":                       {edits{pipe + "dataset.include", `["TransactionId", "A"]`}, pipe + "dataset.include", `lacks "IsFraud", which is the label`, "isn't read"},
+		"a feature that isn't read":                     {edits{pipe + "dataset.include", `["TransactionId", "IsFraud"]`, pipe + "dataset.features", `["A"]`}, pipe + "dataset.include", `lacks "A", which is in features`, "isn't read"},
+		"a column of ranges that isn't read":            {edits{churn + "dataset.drop", `["N"]`, churn + "source.partitionBy", `"N"`}, churn + "dataset.drop[0]", "which is source.partitionBy too", "the export looks at its values"},
+		"a cursor with an overlap that isn't read":      {edits{churn + "source", appending(`"cursor": {"identity": "Id"}`), churn + "dataset.drop", `["ID"]`}, churn + "dataset.drop[0]", "which is source.cursor too", "the export looks at its values"},
+		"a column of the split by time that isn't read": {edits{churn + "dataset.drop", `["At"]`, churn + "dataset.split", byTime}, churn + "dataset.drop[0]", "which is dataset.split.time.column too", "take it out of drop"},
+		"dropping from a query that can't be a part":    {edits{pipe + "source.query", `"queries/with.sql"`, pipe + "dataset.drop", `["A"]`}, pipe + "dataset.drop", "begins with WITH", "for drop it becomes a part of another statement"},
+		"a rule of no kind":                             {edits{pipe + "dataset.columns", `{"A": {}}`}, pipe + "dataset.columns.A", "has none of hash, cast, oneHot, ordinal", "exactly one"},
+		"two rules at once":                             {edits{pipe + "dataset.columns", `{"A": {"hash": true, "cast": "float"}}`}, pipe + "dataset.columns.A", "has hash and cast", "keep exactly one"},
+		"a rule under two spellings":                    {edits{pipe + "dataset.columns", `{"A": {"cast": "float"}, "a": {"cast": "real"}}`}, pipe + "dataset.columns.a", "two spellings", "SQL Server takes them for one column"},
+		"a rule for a dropped column":                   {edits{pipe + "dataset.columns", `{"A": {"cast": "float"}}`, pipe + "dataset.drop", `["a"]`}, pipe + "dataset.columns.A", "is in drop too", "take it out of one of them"},
+		"a rule for a column that isn't read":           {edits{pipe + "dataset.columns", `{"A": {"cast": "float"}}`, pipe + "dataset.include", `["TransactionId", "IsFraud", "B"]`}, pipe + "dataset.columns.A", "isn't in include", "add it to include"},
+		"a cast to what is no type":                     {edits{pipe + "dataset.columns", `{"A": {"cast": "geography"}}`}, pipe + "dataset.columns.A.cast", `got "geography"`, "can't be cast to geography"},
+		"a cast that would round":                       {edits{pipe + "dataset.columns", `{"A": {"cast": "decimal"}}`}, pipe + "dataset.columns.A.cast", `got "decimal"`, "decimal(18,4)"},
+		"a cast in a query that can't be a part":        {edits{pipe + "source.query", `"queries/with.sql"`, pipe + "dataset.columns", `{"A": {"cast": "float"}}`}, pipe + "dataset.columns.A.cast", "begins with WITH", "for cast"},
+		"a cast of the column of ranges":                {edits{churn + "source.partitionBy", `"A"`, churn + "dataset.columns", `{"A": {"cast": "float"}}`}, churn + "dataset.columns.A", "is source.partitionBy", "as the database has them"},
+		"a hash of the label":                           {edits{pipe + "dataset.columns", `{"IsFraud": {"hash": true}}`}, pipe + "dataset.columns.IsFraud.hash", "got true for the label", "what is learnt is a number"},
+		"a hash of a feature":                           {edits{pipe + "dataset.columns", `{"A": {"hash": true}}`, pipe + "dataset.features", `["A"]`}, pipe + "dataset.columns.A.hash", "got true for a feature", "a hash is a text"},
+		"categories of the key":                         {edits{pipe + "dataset.columns", `{"TransactionId": {"oneHot": ["1"]}}`}, pipe + "dataset.columns.TransactionId.oneHot", "the column is none", "are no features"},
+		"categories of what is no feature":              {edits{pipe + "dataset.columns", `{"A": {"ordinal": ["x", "y"]}}`, pipe + "dataset.features", `["B"]`}, pipe + "dataset.columns.A.ordinal", "isn't in features", "add the column to features"},
+		"no categories":                                 {edits{pipe + "dataset.columns", `{"A": {"oneHot": []}}`}, pipe + "dataset.columns.A.oneHot", "is empty", "write the categories"},
+		"a category twice":                              {edits{pipe + "dataset.columns", `{"A": {"oneHot": ["x", "y", "x"]}}`}, pipe + "dataset.columns.A.oneHot[2]", `got "x" a second time`, "take one of them out"},
+		"what is unknown without categories":            {edits{pipe + "dataset.columns", `{"A": {"cast": "float", "unknown": "missing"}}`}, pipe + "dataset.columns.A.unknown", "without categories", "belongs to oneHot and ordinal"},
+		"positive values of a number":                   {edits{churn + "dataset.positive", `["x"]`}, churn + "dataset.positive", `is beside the task "regression"`, "its label is a number"},
+		"no positive values":                            {edits{pipe + "dataset.positive", `[]`}, pipe + "dataset.positive", "is empty", "the label's values that mean 1"},
+		"a split by time without the moments":           {edits{churn + "dataset.split", `{"time": {"column": "At", "validationFrom": "2026-01-01T00:00:00Z"}}`}, churn + "dataset.split.time.testFrom", "is missing", "write a string"},
+		"a split by time and by shares":                 {edits{churn + "dataset.split", byTime, churn + "dataset.split.train", `0.7`}, churn + "dataset.split.train", "got 0.7 beside a split by time", "leave it out"},
+		"a moment without its zone":                     {edits{churn + "dataset.split", `{"time": {"column": "At", "validationFrom": "2026-01-01", "testFrom": "2026-02-01T00:00:00Z"}}`}, churn + "dataset.split.time.validationFrom", `got "2026-01-01"`, "such as 2026-01-01T00:00:00Z"},
+		"a test before the validation":                  {edits{churn + "dataset.split", `{"time": {"column": "At", "validationFrom": "2026-02-01T00:00:00Z", "testFrom": "2026-01-01T00:00:00Z"}}`}, churn + "dataset.split.time.testFrom", "got", "a time after validationFrom"},
+		"a training window of a full load":              {edits{churn + "dataset.trainingWindow", `{"days": 30}`}, churn + "dataset.trainingWindow", `is beside the load "full"`, "source.window"},
+
+		// Exporting alone
+		"channels without a task":                   {edits{pipe + "dataset.task", gone}, pipe + "dataset.task", "is missing", `"channels": "none"`},
+		"channels without a label":                  {edits{pipe + "dataset.label", gone}, pipe + "dataset.label", "is missing", `"channels": "none"`},
+		"a model that nobody serves":                {edits{churn + "endpoint", gone}, churn + "endpoint", "is missing", "only exports"},
+		"an endpoint without a model":               {edits{churn + "training", gone}, churn + "training", "is missing", "only exports"},
+		"a training without channels":               {edits{churn + "dataset", `{"channels": "none", "key": ["CustomerId"]}`, churn + "endpoint", gone}, churn + "training", "got an object", `with "channels": "none" nothing is trained`},
+		"an endpoint without channels":              {edits{churn + "dataset", `{"channels": "none", "key": ["CustomerId"]}`, churn + "training", gone}, churn + "endpoint", "got an object", "leave it out"},
+		"a label without channels":                  {edits{churn + "dataset", `{"channels": "none", "key": ["CustomerId"], "label": "Spent"}`, churn + "training", gone, churn + "endpoint", gone}, churn + "dataset.label", `got "Spent"`, "leave it out"},
+		"a split without channels":                  {edits{churn + "dataset", `{"channels": "none", "key": ["CustomerId"], "split": {"train": 1}}`, churn + "training", gone, churn + "endpoint", gone}, churn + "dataset.split", "got an object", "leave it out"},
+		"features without channels":                 {edits{churn + "dataset", `{"channels": "none", "key": ["CustomerId"], "columns": {"A": {"oneHot": ["x"]}}}`, churn + "training", gone, churn + "endpoint", gone}, churn + "dataset.columns.A.oneHot", `channels is "none"`, "Parquet has the column as it is"},
+		"channels of a form that nobody writes":     {edits{pipe + "dataset.channels", `"libsvm"`}, pipe + "dataset.channels", `got "libsvm"`, "one of csv, none"},
+		"an override that takes the endpoint alone": {edits{prod + "pipelines.fraud.endpoint", `null`}, prod + "pipelines.fraud.endpoint", "is missing", "only exports"},
+
 		// Training and endpoint
 		"an algorithm that we don't have":              {edits{pipe + "training.algorithm", `"lightgbm"`}, pipe + "training.algorithm", `got "lightgbm"`, `write "xgboost"`},
 		"a version that AWS doesn't maintain":          {edits{pipe + "training.version", `"1.5-1"`}, pipe + "training.version", `got "1.5-1"`, "3.2-0, 3.0-5, 1.7-1"},
@@ -170,6 +258,16 @@ func TestEveryMistakeIsNamedWithItsPathItsValueAndItsRemedy(t *testing.T) {
 			t.Errorf("want this problem alone\n  %s\n    %s\n    → %s\ngot: %v", test.path, test.got, test.remedy, problems)
 		})
 	}
+}
+
+// appending is a source that is right, but for what is different.
+func appending(different string) string {
+	key, _, _ := strings.Cut(different, ":")
+	source := `{"table": "dbo.T", "load": "append", "immutable": true`
+	if key != `"cursor"` {
+		source += `, "cursor": {"rowversion": "V"}`
+	}
+	return source + ", " + different + "}"
 }
 
 func TestNamesThatDoNotFitAreNamed(t *testing.T) {

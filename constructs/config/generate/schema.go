@@ -118,7 +118,7 @@ func (b schemaBuilder) value(f field.Field, override bool) (object, error) {
 		// Draft 7 ignores what stands beside a $ref: the description would be lost.
 		return object{"allOf": []object{reference}}, nil
 	case t.Kind() == reflect.Map:
-		return b.entries(t, override)
+		return b.entries(f, override)
 	case t.Kind() == reflect.Slice:
 		item := f
 		item.Type = t.Elem()
@@ -158,15 +158,21 @@ func (b schemaBuilder) reference(t reflect.Type, override bool) (object, error) 
 	return object{"$ref": "#/definitions/" + name}, nil
 }
 
-// entries gives the schema of a map: environments, pipelines, overrides, hyperparameters.
-func (b schemaBuilder) entries(t reflect.Type, override bool) (object, error) {
-	switch item := t.Elem(); {
+// entries gives the schema of a map: environments, pipelines, overrides, rules of columns, hyperparameters.
+func (b schemaBuilder) entries(f field.Field, override bool) (object, error) {
+	switch item := f.Type.Elem(); {
 	case item == reflect.TypeFor[json.RawMessage]():
 		reference, err := b.reference(reflect.TypeFor[config.Pipeline](), true)
 		return object{"type": "object", "additionalProperties": reference}, err
 	case item.Kind() == reflect.Struct:
 		reference, err := b.reference(item, override)
-		return object{"type": "object", "minProperties": 1, "additionalProperties": reference}, err
+		entries := object{"type": "object", "additionalProperties": reference}
+		if override {
+			entries = object{"type": []string{"object", "null"}, "additionalProperties": object{"anyOf": []object{reference, {"type": "null"}}}}
+		} else if f.Required {
+			entries["minProperties"] = 1
+		}
+		return entries, err
 	case item.Kind() == reflect.String:
 		return hyperparameters(override), nil
 	default:

@@ -7,6 +7,7 @@
 //	default      the value where the key is missing
 //	defaultText  the default in words, where it isn't a constant
 //	enum         the allowed values, comma-separated
+//	notYet       "value: why": a value that somebody will look for and that isn't allowed, with what to write instead
 //	min, max     the smallest and the largest number
 //	limit        where min, max or enum come from
 //	pattern      a regular expression for a string, or for each string of a list
@@ -36,6 +37,7 @@ type Field struct {
 	Default     string // "" is no default
 	DefaultText string
 	Enum        []string
+	NotYet      string
 	Min, Max    *float64
 	Limit       string
 	Pattern     *regexp.Regexp
@@ -71,6 +73,7 @@ func Of(t reflect.Type) []Field {
 			DefaultText: f.Tag.Get("defaultText"),
 			Min:         number(f.Tag.Get("min")),
 			Max:         number(f.Tag.Get("max")),
+			NotYet:      f.Tag.Get("notYet"),
 			Limit:       f.Tag.Get("limit"),
 			Form:        f.Tag.Get("form"),
 			OneOf:       f.Tag.Get("oneOf"),
@@ -131,6 +134,8 @@ func (f Field) kind() string {
 	switch {
 	case t == reflect.TypeFor[json.RawMessage]():
 		return "an object"
+	case f.Enum != nil && t.Kind() == reflect.Slice:
+		return "a list of " + strings.Join(f.Enum, ", ")
 	case len(f.Enum) == 1:
 		return strconv.Quote(f.Enum[0])
 	case f.Enum != nil:
