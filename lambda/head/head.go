@@ -97,8 +97,8 @@ func Decode(b []byte) (Head, error) {
 		return Head{}, errors.New("the head names no pipeline")
 	case h.Generation < 1:
 		return Head{}, errors.New("the head names no generation")
-	case h.Manifest != nil && (h.Manifest.Key == "" || h.Manifest.SHA256 == ""):
-		return Head{}, errors.New("the head names a manifest without its key or hash")
+	case h.Manifest != nil && (h.Manifest.Run == "" || h.Manifest.Key == "" || h.Manifest.SHA256 == ""):
+		return Head{}, errors.New("the head names a manifest without its run, key or hash")
 	case h.Watermark != nil && (h.Manifest == nil || h.Watermark.Column == "" || h.Watermark.Value == ""):
 		return Head{}, errors.New("the head has a watermark without a column, a value or a manifest")
 	}

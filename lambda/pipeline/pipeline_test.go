@@ -11,8 +11,8 @@ import (
 func spec() Spec {
 	return Spec{
 		Version: Version, Project: "ml", Environment: "dev", Pipeline: "fraud",
-		Source:  Source{Query: "SELECT 1 AS a", QueryFile: "queries/fraud.sql"},
-		Dataset: Dataset{Task: Binary, Key: []string{"Id"}, Label: "IsFraud", Split: Split{Train: 1, Salt: "s"}},
+		Source:  Source{Query: "SELECT 1 AS a", QueryFile: "queries/fraud.sql", Load: Full, Consistency: Statement},
+		Dataset: Dataset{Task: Binary, Format: CSV, Key: []string{"Id"}, Label: "IsFraud", Split: Split{Train: 1, Salt: "s"}},
 		Limits:  Limits{LockTimeoutSeconds: 5},
 	}
 }
@@ -25,6 +25,10 @@ func TestTheHashIsOfWhatARunHolds(t *testing.T) {
 	}{
 		{"the query", func(s *Spec) { s.Source.Query += " " }, true},
 		{"a table", func(s *Spec) { s.Source = Source{Table: "dbo.T"} }, true},
+		{"the load", func(s *Spec) { s.Source.Load = Append }, true},
+		{"the cursor", func(s *Spec) { s.Source.Cursor = &Cursor{Kind: RowversionCursor, Column: "Version"} }, true},
+		{"a consent", func(s *Spec) { s.Source.Accept = []Consent{AcceptMasked} }, true},
+		{"a rule for a column", func(s *Spec) { s.Dataset.Columns = map[string]ColumnRule{"a": {Hash: true}} }, true},
 		{"the label", func(s *Spec) { s.Dataset.Label = "Other" }, true},
 		{"the salt", func(s *Spec) { s.Dataset.Split.Salt = "t" }, true},
 		{"the environment", func(s *Spec) { s.Environment = "prod" }, true},
@@ -52,7 +56,7 @@ func TestSpecsAreReadStrictly(t *testing.T) {
 	for _, c := range []struct{ name, text, problem string }{
 		{"what the app writes", string(whole), ""},
 		{"an unknown field", strings.Replace(string(whole), `{"version"`, `{"colour":1,"version"`, 1), "deploy the pipeline again"},
-		{"another version", strings.Replace(string(whole), `"version":1`, `"version":2`, 1), "version 2"},
+		{"another version", strings.Replace(string(whole), `"version":2`, `"version":1`, 1), "version 1"},
 		{"no JSON", "spec", "decoding the pipeline spec"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -74,6 +78,13 @@ func TestSpecsAreReadStrictly(t *testing.T) {
 	}
 	if _, err := Read(filepath.Join(t.TempDir(), FileName)); err == nil {
 		t.Error("a missing spec was read")
+	}
+}
+
+func TestOnlyWhatWasAskedForIsAccepted(t *testing.T) {
+	s := Source{Accept: []Consent{AcceptNoLock}}
+	if !s.Accepts(AcceptNoLock) || s.Accepts(AcceptFullScan) {
+		t.Fatalf("%v accepts something else", s.Accept)
 	}
 }
 

@@ -116,7 +116,9 @@ func Prefix(pipeline string, id run.ID) string {
 }
 
 // IsKey says whether a key below Prefix is a plan's, and not that of a part's record.
-func IsKey(key string) bool { return strings.HasSuffix(key, "/"+fileName) && !strings.Contains(key, "/parts/") }
+func IsKey(key string) bool {
+	return strings.HasSuffix(key, "/"+fileName) && !strings.Contains(key, "/parts/")
+}
 
 const fileName = "plan.json"
 
