@@ -5,8 +5,9 @@ package signature
 
 import "sagemaker-datapipeline/lambda/run"
 
-// Version is the version of the format that this code writes.
-const Version = 1
+// Version is the version of the format that this code writes. Since version 2 a feature can have an encoding, and then be several columns
+// of a request.
+const Version = 2
 
 // Signature describes one model's requests and responses.
 type Signature struct {
@@ -17,7 +18,7 @@ type Signature struct {
 	Task string `json:"task"`
 	// Label is the column that the model predicts.
 	Label string `json:"label"`
-	// Features in the order of a request's columns.
+	// Features in the order of a request's columns. One with an encoding can be several columns.
 	Features []Feature `json:"features"`
 	// ContentType of a request: one line of comma-separated features per row, no header, no label.
 	ContentType string `json:"contentType"`
@@ -36,4 +37,6 @@ type Feature struct {
 	SQLType string `json:"sqlType"`
 	// Nullable says that the training data may hold NULL here, written as the empty field.
 	Nullable bool `json:"nullable"`
+	// Encoding is how a value becomes columns; nil: the value is a number, and one column.
+	Encoding *Encoding `json:"encoding,omitempty"`
 }

@@ -3,7 +3,8 @@ package columns
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -12,17 +13,23 @@ import (
 	"sagemaker-datapipeline/lambda/internal/sqlserver"
 	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/pipeline"
+	"sagemaker-datapipeline/lambda/signature"
 )
 
 // Column is a column that is written.
 type Column struct {
 	// Name as the server spells it.
-	Name     string
+	Name string
+	// Type of what is written. SQL is the server's name of what it sent, whatever a rule made of it.
 	Type     Type
 	Nullable bool
 	Role     manifest.Role
-	// source is the column's place in the result.
-	source int
+
+	// source is the column's place in the result, and sent the type of the values there.
+	source   int
+	sent     Type
+	hashed   bool
+	encoding *encoding
 }
 
 // Plan is what the columns of a result are to the dataset.
@@ -30,149 +37,281 @@ type Plan struct {
 	// Columns that are written, in the order of the result.
 	Columns []Column
 	// Key, Label and Features are places in Columns; the features in the order in which the model gets them.
-	Key      []int
+	Key []int
+	// Label is -1 for a dataset without channels that names none.
 	Label    int
 	Features []int
+	// Time is the column that the rows are split by; -1 where they are split by their key.
+	Time int
+
+	// positive are the label's values that mean 1; nil: the label is a number.
+	positive map[string]bool
 	schema   *arrow.Schema
 }
 
 // Schema is the schema of the batches and of the Parquet files.
 func (p *Plan) Schema() *arrow.Schema { return p.schema }
 
-// Resolve finds the dataset's columns in a result, without regard to case as SQL Server does. All problems are reported
-// at once.
+// Resolve finds the dataset's columns in a result, without regard to case as SQL Server does, and gives them their types, roles and rules.
+// What the dataset drops may be missing from the result, as Select leaves it out. All problems are reported at once.
 func Resolve(result []sqlserver.Column, d pipeline.Dataset) (*Plan, error) {
-	var problems []error
-	place := map[string]int{}
-	var names []string
-	for i, c := range result {
-		if strings.TrimSpace(c.Name) == "" {
-			problems = append(problems, fmt.Errorf("column %d of the result has no name: give it one with AS", i+1))
-			continue
-		}
-		if at, ok := place[fold(c.Name)]; ok {
-			problems = append(problems, fmt.Errorf("columns %d and %d of the result are both named %q: give one another name with AS", at+1, i+1, c.Name))
-			continue
-		}
-		place[fold(c.Name)] = i
-		names = append(names, c.Name)
-	}
+	r := resolution{dataset: d, result: result, roles: map[int]manifest.Role{}}
+	r.names, r.problems = newNames(result)
+	r.dropColumns()
+	r.giveRoles()
+	return r.plan()
+}
 
-	roles := map[int]manifest.Role{}
-	dropped := map[int]bool{}
-	find := func(where, name string) (int, bool) {
-		i, ok := place[fold(name)]
-		if !ok {
-			problems = append(problems, unknownColumn(where, name, names))
-		}
-		return i, ok
+// resolution is a Resolve on its way.
+type resolution struct {
+	dataset  pipeline.Dataset
+	result   []sqlserver.Column
+	names    names
+	problems []error
+
+	dropped       []bool
+	roles         map[int]manifest.Role
+	key, features []int
+}
+
+func (r *resolution) problem(format string, args ...any) {
+	r.problems = append(r.problems, fmt.Errorf(format, args...))
+}
+
+// find gives a column's place, or -1 after it noted the problem.
+func (r *resolution) find(where, name string) int {
+	i, err := r.names.find(where, name)
+	if err != nil {
+		r.problems = append(r.problems, err)
 	}
-	take := func(where, name string, role manifest.Role) (int, bool) {
-		i, ok := find(where, name)
-		if !ok {
-			return 0, false
+	return i
+}
+
+func (r *resolution) dropColumns() {
+	r.dropped = make([]bool, len(r.result))
+	if len(r.dataset.Include) > 0 {
+		for i := range r.dropped {
+			r.dropped[i] = true
 		}
-		if before, taken := roles[i]; taken {
-			problems = append(problems, fmt.Errorf("%s names %q, which is the %s already", where, name, before))
-			return 0, false
+		for _, name := range r.dataset.Include {
+			if i := r.find("dataset.include", name); i >= 0 {
+				r.dropped[i] = false
+			}
 		}
-		roles[i] = role
-		return i, true
 	}
-	var key, features []int
-	label := -1
-	if len(d.Key) == 0 {
-		problems = append(problems, errors.New("dataset.key is empty: name the columns that identify a row, their hash decides its split"))
+	for _, name := range r.dataset.Drop {
+		if i, ok := r.names.place[fold(name)]; ok {
+			r.dropped[i] = true
+		}
+	}
+}
+
+func (r *resolution) giveRoles() {
+	d := r.dataset
+	trains := d.Format != pipeline.NoChannels
+	if len(d.Key) == 0 && trains {
+		r.problem("dataset.key is empty: name the columns that identify a row, their hash decides its split")
 	}
 	for _, name := range d.Key {
-		if i, ok := take("dataset.key", name, manifest.KeyRole); ok {
-			key = append(key, i)
+		if i := r.take("dataset.key", name, manifest.KeyRole); i >= 0 {
+			r.key = append(r.key, i)
 		}
 	}
-	if i, ok := take("dataset.label", d.Label, manifest.LabelRole); ok {
-		label = i
-	}
-	for _, name := range d.Drop {
-		if i, ok := find("dataset.drop", name); ok {
-			if role, taken := roles[i]; taken {
-				problems = append(problems, fmt.Errorf("dataset.drop names %q, which is the %s", name, role))
-			}
-			dropped[i] = true
-		}
+	if trains || d.Label != "" {
+		r.take("dataset.label", d.Label, manifest.LabelRole)
 	}
 	for _, name := range d.Features {
-		if i, ok := take("dataset.features", name, manifest.FeatureRole); ok {
-			if dropped[i] {
-				problems = append(problems, fmt.Errorf("dataset.features names %q, which dataset.drop drops", name))
-			}
-			features = append(features, i)
+		if i := r.take("dataset.features", name, manifest.FeatureRole); i >= 0 {
+			r.features = append(r.features, i)
 		}
 	}
-	if len(d.Features) == 0 {
-		for i, c := range result {
-			if _, taken := roles[i]; taken || dropped[i] || c.Name == "" {
-				continue
-			}
-			roles[i] = manifest.FeatureRole
-			features = append(features, i)
-		}
-		if len(features) == 0 && len(problems) == 0 {
-			problems = append(problems, errors.New("no feature is left: the result has only key, label and dropped columns"))
-		}
+	if len(d.Features) > 0 || !trains && d.Label == "" {
+		return
 	}
+	for i, c := range r.result {
+		if _, taken := r.roles[i]; taken || r.dropped[i] || c.Name == "" {
+			continue
+		}
+		r.roles[i] = manifest.FeatureRole
+		r.features = append(r.features, i)
+	}
+	if len(r.features) == 0 && len(r.problems) == 0 {
+		r.problem("no feature is left: the result has only key, label and dropped columns")
+	}
+}
 
-	p := &Plan{}
-	at := map[int]int{}
+func (r *resolution) take(where, name string, role manifest.Role) int {
+	i := r.find(where, name)
+	if i < 0 {
+		return -1
+	}
+	if before, taken := r.roles[i]; taken {
+		r.problem("%s names %q, which is the %s already", where, name, before)
+		return -1
+	}
+	if r.dropped[i] {
+		r.problem("%s names %q, which dataset.drop or dataset.include leaves out", where, name)
+	}
+	r.roles[i] = role
+	return i
+}
+
+func (r *resolution) plan() (*Plan, error) {
+	p := &Plan{Label: -1, Time: -1}
+	at := map[int]int{} // places in p.Columns by place in the result
+	rules := r.rules()
 	var fields []arrow.Field
-	for i, c := range result {
-		if dropped[i] {
+	for i, c := range r.result {
+		if r.dropped[i] {
 			continue
 		}
 		t, err := TypeOf(c)
 		if err != nil {
-			problems = append(problems, err)
+			r.problems = append(r.problems, err)
 			continue
 		}
-		role := roles[i]
+		role := r.roles[i]
 		if role == "" {
 			role = manifest.OtherRole
 		}
+		column := Column{Name: c.Name, Type: t, Nullable: c.Nullable, Role: role, source: i, sent: t}
+		if rule, ok := rules[i]; ok {
+			if err := column.apply(rule); err != nil {
+				r.problem("dataset.columns.%s: %w", c.Name, err)
+			}
+		}
 		at[i] = len(p.Columns)
-		p.Columns = append(p.Columns, Column{Name: c.Name, Type: t, Nullable: c.Nullable, Role: role, source: i})
+		p.Columns = append(p.Columns, column)
 		// Optional in Parquet whatever the server says of NULL: a nullability that a view or an outer join hides would
 		// otherwise shift every value after the first NULL.
-		fields = append(fields, arrow.Field{Name: c.Name, Type: t.Arrow(), Nullable: true})
+		fields = append(fields, arrow.Field{Name: c.Name, Type: column.Type.Arrow(), Nullable: true})
+		if role == manifest.LabelRole {
+			p.Label = at[i]
+			r.label(p, column)
+		}
 	}
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
+	if split := r.dataset.Split.Time; split != nil {
+		if i := r.find("dataset.split.time.column", split.Column); i >= 0 {
+			r.time(p, at, i)
+		}
 	}
-	for _, i := range key {
+	if len(r.problems) > 0 {
+		return nil, errors.Join(r.problems...)
+	}
+	for _, i := range r.key {
 		p.Key = append(p.Key, at[i])
 	}
-	p.Label = at[label]
-	for _, i := range features {
+	for _, i := range r.features {
 		p.Features = append(p.Features, at[i])
 	}
 	p.schema = arrow.NewSchema(fields, nil)
 	return p, nil
 }
 
-// CheckNumbers says whether the model can take label and features as they are. The first row serves as an example in the
-// errors.
+// rules gives the rules by their column's place.
+func (r *resolution) rules() map[int]pipeline.ColumnRule {
+	rules := map[int]pipeline.ColumnRule{}
+	for _, name := range slices.Sorted(maps.Keys(r.dataset.Columns)) {
+		i := r.find("dataset.columns", name)
+		if i < 0 {
+			continue
+		}
+		if _, twice := rules[i]; twice {
+			r.problem("dataset.columns has two rules for %q", r.result[i].Name)
+		}
+		rules[i] = r.dataset.Columns[name]
+	}
+	return rules
+}
+
+// apply gives a column its rule. A cast was the server's.
+func (c *Column) apply(rule pipeline.ColumnRule) error {
+	set := 0
+	for _, has := range []bool{rule.Hash, rule.Cast != "", len(rule.OneHot) > 0, len(rule.Ordinal) > 0} {
+		if has {
+			set++
+		}
+	}
+	if set != 1 {
+		return errors.New("a rule is exactly one of hash, cast, oneHot and ordinal")
+	}
+	kind, categories := signature.OneHot, rule.OneHot
+	if len(rule.Ordinal) > 0 {
+		kind, categories = signature.Ordinal, rule.Ordinal
+	}
+	switch {
+	case rule.Hash && c.Role == manifest.LabelRole:
+		return errors.New("a hashed label can't be learned from: take hash away")
+	case rule.Hash:
+		c.hashed = true
+		c.Type = Type{SQL: c.sent.SQL, kind: stringKind}
+	case rule.Cast != "":
+		return pipeline.CheckCast(rule.Cast)
+	case c.Role != manifest.FeatureRole:
+		return fmt.Errorf("%s makes a feature, and the column is the %s", kind, c.Role)
+	default:
+		encoding, err := newEncoding(kind, categories, rule.Unknown, c.Type)
+		if err != nil {
+			return err
+		}
+		c.encoding = encoding
+	}
+	return nil
+}
+
+func (r *resolution) label(p *Plan, c Column) {
+	if len(r.dataset.Positive) == 0 {
+		return
+	}
+	if r.dataset.Task == pipeline.Regression {
+		r.problem("dataset.positive makes a label of 0 and 1, and dataset.task is regression: take one of them away")
+	}
+	p.positive = map[string]bool{}
+	for _, value := range r.dataset.Positive {
+		plain, err := c.Type.plain(value)
+		if err != nil {
+			r.problem("dataset.positive: %w", err)
+		}
+		p.positive[plain] = true
+	}
+}
+
+func (r *resolution) time(p *Plan, at map[int]int, i int) {
+	place, ok := at[i]
+	switch {
+	case r.dropped[i]:
+		r.problem("dataset.split.time.column names %q, which dataset.drop or dataset.include leaves out", r.result[i].Name)
+	case ok && !p.Columns[place].Type.isMoment():
+		r.problem("dataset.split.time.column names %q, a %s: rows are split by a date, datetime, smalldatetime, datetime2 or datetimeoffset", r.result[i].Name, p.Columns[place].Type.SQL)
+	case ok:
+		p.Time = place
+	}
+}
+
+// CheckNumbers says whether the model can take label and features, as they are or by their rules. The first row serves as an example in
+// the errors.
 func (p *Plan) CheckNumbers(first []any) error {
 	var problems []error
-	if l := p.Columns[p.Label]; !l.Type.IsNumber() {
-		problems = append(problems, fmt.Errorf("the label %q is of type %s (%s in the first row), not a number: turn it into one in the query, as in CASE WHEN … THEN 1 ELSE 0 END AS %s",
-			l.Name, l.Type.SQL, example(first[l.source]), l.Name))
+	if p.Label >= 0 && p.positive == nil {
+		if l := p.Columns[p.Label]; !l.Type.IsNumber() {
+			problems = append(problems, fmt.Errorf("the label %q is of type %s (%s in the first row), not a number: name the values that mean 1 under dataset.positive, or turn it into a number in the query, as in CASE WHEN … THEN 1 ELSE 0 END AS %s",
+				l.Name, l.Type.SQL, l.example(first), l.Name))
+		}
 	}
 	for _, i := range p.Features {
-		if c := p.Columns[i]; !c.Type.IsNumber() {
-			problems = append(problems, fmt.Errorf("the feature %q is of type %s (%s in the first row), not a number: turn it into one in the query with CASE or CAST, or list it under dataset.drop",
-				c.Name, c.Type.SQL, example(first[c.source])))
+		c := p.Columns[i]
+		switch {
+		case c.hashed:
+			problems = append(problems, fmt.Errorf("the feature %q is hashed, and a hash is nothing to learn from: list other columns under dataset.features", c.Name))
+		case c.encoding == nil && !c.Type.IsNumber():
+			problems = append(problems, fmt.Errorf("the feature %q is of type %s (%s in the first row), not a number: give it a rule under dataset.columns (oneHot, ordinal, cast), turn it into a number in the query with CASE or CAST, or list it under dataset.drop",
+				c.Name, c.Type.SQL, c.example(first)))
 		}
 	}
 	return errors.Join(problems...)
 }
+
+func (c Column) example(row []any) string { return example(row[c.source]) }
 
 // example shows a value in a message, short.
 func example(v any) string {
@@ -207,44 +346,6 @@ func shorten(s string) string {
 		end--
 	}
 	return s[:end] + "…"
-}
-
-func fold(name string) string { return strings.ToLower(name) }
-
-func unknownColumn(where, name string, names []string) error {
-	best, distance := "", len(name)/2+1
-	for _, n := range names {
-		if d := editDistance(fold(name), fold(n)); d < distance {
-			best, distance = n, d
-		}
-	}
-	hint := ""
-	if best != "" {
-		hint = fmt.Sprintf("; did you mean %q?", best)
-	}
-	return fmt.Errorf("%s names %q, which the result doesn't have: its columns are %s%s", where, name, strings.Join(names, ", "), hint)
-}
-
-// editDistance is the number of letters to insert, delete or replace.
-func editDistance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	row := make([]int, len(y)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range x {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range y {
-			cost := diagonal
-			if x[i] != y[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(y)]
 }
 
 // Manifest describes the columns for the manifest.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -48,6 +49,44 @@ func appendFloat(dst []byte, f float64, bits int) ([]byte, error) {
 	return strconv.AppendFloat(dst, f, 'f', -1, bits), nil
 }
 
+// AppendKey writes what all key columns of a row contribute to its hash, one after another.
+func (p *Plan) AppendKey(dst []byte, batch arrow.RecordBatch, row int) []byte {
+	for _, k := range p.Key {
+		dst = p.Columns[k].AppendKey(dst, batch.Column(k), row)
+	}
+	return dst
+}
+
+// KeyText shows the key of a row in a message: "Id=7, Day=2026-01-01".
+func (p *Plan) KeyText(batch arrow.RecordBatch, row int) string {
+	return p.keyText(func(k int) []byte { return p.Columns[k].AppendText(nil, batch.Column(k), row) })
+}
+
+func (p *Plan) keyText(value func(k int) []byte) string {
+	if len(p.Key) == 0 {
+		return "no key"
+	}
+	var parts []string
+	for _, k := range p.Key {
+		parts = append(parts, p.Columns[k].Name+"="+shorten(string(value(k))))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Time gives a value of a date, a date and time, or a moment; without a zone it is taken as UTC. ok is false for NULL.
+func (c Column) Time(values arrow.Array, row int) (_ time.Time, ok bool) {
+	if values.IsNull(row) {
+		return time.Time{}, false
+	}
+	switch a := values.(type) {
+	case *array.Date32:
+		return a.Value(row).ToTime(), true
+	case *array.Timestamp:
+		return time.UnixMicro(int64(a.Value(row))).UTC(), true
+	}
+	return time.Time{}, false
+}
+
 // AppendKey writes what a key column contributes to the hash of its row. It depends on the value alone: int and bigint, or
 // decimal(9,2) and decimal(12,2), give the same bytes for the same number, so that widening a column deals no row anew.
 //
@@ -59,41 +98,36 @@ func (c Column) AppendKey(dst []byte, values arrow.Array, row int) []byte {
 	}
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0, 0)
-	tag := byte('S')
+	tag, dst := c.appendPlain(dst, values, row)
+	dst[start] = tag
+	binary.BigEndian.PutUint32(dst[start+1:], uint32(len(dst)-start-5))
+	return dst
+}
+
+// appendPlain writes a value that isn't NULL as keys, hashes and categories take it, and gives the tag of its kind.
+func (c Column) appendPlain(dst []byte, values arrow.Array, row int) (byte, []byte) {
 	switch c.Type.kind {
 	case boolKind, int16Kind, int32Kind, int64Kind:
-		tag = '#'
 		dst, _ = c.AppendNumber(dst, values, row) // these kinds can't fail
+		return '#', dst
 	case decimalKind:
-		tag = '#'
 		dst = appendDecimal(dst, values.(*array.Decimal128).Value(row), c.Type.scale)
 		if c.Type.scale > 0 {
 			dst = trimZeros(dst)
 		}
+		return '#', dst
 	case float64Kind:
-		tag = 'F'
-		dst = strconv.AppendFloat(dst, unsignedZero(values.(*array.Float64).Value(row)), 'g', -1, 64)
+		return 'F', strconv.AppendFloat(dst, unsignedZero(values.(*array.Float64).Value(row)), 'g', -1, 64)
 	case float32Kind:
-		tag = 'F'
-		dst = strconv.AppendFloat(dst, unsignedZero(float64(values.(*array.Float32).Value(row))), 'g', -1, 32)
-	case stringKind:
-		text := values.(*array.String).Value(row)
-		for len(text) > 0 && text[len(text)-1] == ' ' {
-			text = text[:len(text)-1]
-		}
-		dst = append(dst, text...)
+		return 'F', strconv.AppendFloat(dst, unsignedZero(float64(values.(*array.Float32).Value(row))), 'g', -1, 32)
+	case stringKind, variantKind:
+		return 'S', append(dst, strings.TrimRight(values.(*array.String).Value(row), " ")...)
+	case guidKind:
+		return 'S', append(dst, values.(*array.String).Value(row)...)
 	case binaryKind:
-		tag = 'B'
-		dst = append(dst, values.(*array.Binary).Value(row)...)
-	default:
-		if c.Type.kind != guidKind {
-			tag = 'T'
-		}
-		dst = c.AppendText(dst, values, row)
+		return 'B', append(dst, values.(*array.Binary).Value(row)...)
 	}
-	dst[start] = tag
-	binary.BigEndian.PutUint32(dst[start+1:], uint32(len(dst)-start-5))
-	return dst
+	return 'T', c.AppendText(dst, values, row)
 }
 
 // unsignedZero makes -0 into 0, which SQL Server takes for the same value.

@@ -31,6 +31,7 @@ const (
 	stringKind
 	guidKind
 	binaryKind
+	variantKind
 )
 
 // Type is the type of a column.
@@ -106,7 +107,7 @@ func TypeOf(c sqlserver.Column) (Type, error) {
 		return scaled(instantKind)
 	case "char", "varchar", "nchar", "nvarchar":
 		return sized(stringKind)
-	case "text", "ntext", "xml":
+	case "text", "ntext", "xml", "json":
 		return plain(stringKind)
 	case "uniqueidentifier":
 		return plain(guidKind)
@@ -114,8 +115,24 @@ func TypeOf(c sqlserver.Column) (Type, error) {
 		return sized(binaryKind)
 	case "image", "timestamp", "rowversion":
 		return plain(binaryKind)
+	case "sql_variant":
+		return plain(variantKind)
 	}
-	return Type{}, fmt.Errorf("column %q is of type %s, which has no Parquet type of its own: CAST it in the query, or list it under dataset.drop", c.Name, name)
+	return Type{}, fmt.Errorf("column %q is of type %s, which has no Parquet type of its own: %s, or list it under dataset.drop", c.Name, name, remedy(c.Name, name))
+}
+
+// remedy says how a type that is the server's own becomes one that others know.
+func remedy(column, name string) string {
+	as := func(to string) string {
+		return fmt.Sprintf(`give it a rule under dataset.columns, {"cast": %q}, or CAST it in the query`, to)
+	}
+	switch name {
+	case "hierarchyid":
+		return as("nvarchar(4000)")
+	case "geography", "geometry":
+		return fmt.Sprintf("%s (its well-known text), or take %s.STAsBinary() in the query", as("nvarchar(max)"), column)
+	}
+	return as("varbinary(max)")
 }
 
 // Arrow is the type in memory and, through it, in Parquet.
@@ -143,7 +160,7 @@ func (t Type) Arrow() arrow.DataType {
 		return &arrow.TimestampType{Unit: arrow.Microsecond}
 	case instantKind:
 		return &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}
-	case stringKind, guidKind:
+	case stringKind, guidKind, variantKind:
 		return arrow.BinaryTypes.String
 	case binaryKind:
 		return arrow.BinaryTypes.Binary
@@ -164,7 +181,7 @@ func (t Type) Parquet() string {
 		return "timestamp[us]"
 	case instantKind:
 		return "timestamp[us, UTC]"
-	case stringKind, guidKind:
+	case stringKind, guidKind, variantKind:
 		return "string"
 	case float64Kind:
 		return "double"
@@ -181,4 +198,9 @@ func (t Type) IsNumber() bool {
 		return true
 	}
 	return false
+}
+
+// isMoment says whether a value is a point in time, or a day.
+func (t Type) isMoment() bool {
+	return t.kind == dateKind || t.kind == timestampKind || t.kind == instantKind
 }

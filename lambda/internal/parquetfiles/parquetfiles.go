@@ -112,11 +112,18 @@ func (w *Writer) finish() error {
 	if err := w.file.Close(); err != nil {
 		return fmt.Errorf("ending a Parquet file: %w", err)
 	}
+	footer, err := w.file.FileMetadata()
+	if err != nil {
+		return fmt.Errorf("reading a Parquet file's footer: %w", err)
+	}
+	if footer.NumRows != w.rows {
+		return fmt.Errorf("a Parquet file's footer says %d rows, and %d were written: this is a fault of the export", footer.NumRows, w.rows)
+	}
 	object, err := w.object.Close()
 	if err != nil {
 		return err
 	}
-	w.files = append(w.files, manifest.File{Object: object, Format: "parquet", Rows: w.rows})
+	w.files = append(w.files, manifest.File{Object: object, Format: "parquet", Rows: footer.NumRows})
 	w.file, w.object = nil, nil
 	return nil
 }

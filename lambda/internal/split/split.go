@@ -1,5 +1,5 @@
-// Package split deals rows to the training channels by a keyed hash of their key, so that a row is in the same channel
-// in every run, whatever the order of the rows and whatever else they hold.
+// Package split deals rows to the training channels: by a keyed hash of their key, or by time at two fixed moments. Either way a row is in the
+// same channel in every run, whatever the order of the rows and whatever else they hold.
 package split
 
 import (
@@ -18,7 +18,7 @@ import (
 // Channels are the channels in the order of their places on the scale from 0 to 1.
 var Channels = [...]string{manifest.Train, manifest.Validation, manifest.Test}
 
-// Dealer deals rows. It is for one goroutine.
+// Dealer deals rows by their key. It is for one goroutine.
 type Dealer struct {
 	mac hash.Hash
 	// up is the upper end of each channel's place on the scale; the last channel with a share takes all that is above.
@@ -28,7 +28,7 @@ type Dealer struct {
 	sum    [sha256.Size]byte
 }
 
-// New makes the dealer of a split.
+// New makes the dealer of a split by key.
 func New(s pipeline.Split) (*Dealer, error) {
 	d := &Dealer{mac: hmac.New(sha256.New, []byte(s.Salt)), shares: [...]float64{s.Train, s.Validation, s.Test}}
 	total := 0.0
@@ -68,6 +68,3 @@ func (d *Dealer) Deal(key []byte) int {
 	}
 	return d.last
 }
-
-// Share is the share of a channel.
-func (d *Dealer) Share(channel int) float64 { return d.shares[channel] }
