@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 // Table is what the catalog says of a table or view. A view of the catalog, or a right, that is missing leaves its part empty.
@@ -69,7 +67,7 @@ func (s *Session) Table(ctx context.Context, tableName string) (Table, error) {
 		return Table{}, err
 	}
 	from := "the catalog of " + tableName
-	rows, _, err := s.ask(ctx, from, "SELECT object_id, create_date, type, type_desc FROM sys.objects WHERE object_id = OBJECT_ID(@name)",
+	rows, _, err := s.ask(ctx, from, "SELECT o.object_id, o.create_date, o.type, o.type_desc FROM sys.objects AS o WHERE o.object_id = OBJECT_ID(@name)",
 		Param{"name", "nvarchar(600)", quotedName})
 	if err != nil || len(rows) != 1 {
 		return t, err
@@ -162,20 +160,4 @@ ORDER BY i.index_id, ic.key_ordinal`
 		i.Columns = append(i.Columns, column)
 	}
 	return indexes, nil
-}
-
-// Hidden is something that the login sees otherwise than it is stored.
-type Hidden struct {
-	// Consent takes it as it is seen.
-	Consent pipeline.Consent
-	// Table and Column are where it is, as the catalog names them. Column is empty for a row policy.
-	Table, Column string
-	// What says in words what is hidden, and Remedy what to do about it.
-	What, Remedy string
-}
-
-// Hidden finds the masked, row-secured and encrypted data that a source meets. A query is judged by the names in its text, so that it
-// may find too much; what views of the catalog, or rights, that are missing would tell, it doesn't find.
-func (s *Session) Hidden(ctx context.Context, x *Selection, t *Table) ([]Hidden, error) {
-	return nil, nil
 }

@@ -53,6 +53,14 @@ const (
 	convertToNumeric  = 8114
 	arithmeticOverrun = 8115
 	divideByZero      = 8134
+	unnamedColumn     = 8155
+	repeatedColumn    = 8156
+	notCommittable    = 3902
+	snapshotDisabled  = 3952
+	snapshotConflict  = 3960
+	snapshotChanged   = 3961
+	versionMissing    = 3958
+	snapshotVictim    = 3966
 )
 
 // failover are the numbers that a database gives while it moves to another host.
@@ -149,11 +157,27 @@ func queryError(ctx context.Context, from string, err error) error {
 		e.Transient = true
 		remedy = "the export was the deadlock's victim, as it asks to be; it can be run again"
 	case lockTimeout:
+		e.Transient = true
 		remedy = "another session held a lock for longer than limits.lockTimeoutSeconds: raise it, move the schedule, or turn READ_COMMITTED_SNAPSHOT on"
 	case conversionFailed, convertToNumeric, arithmeticOverrun:
 		remedy = "a value doesn't fit the type that the query turns it into: use TRY_CAST or a wider type"
 	case divideByZero:
 		remedy = "divide by NULLIF(…, 0)"
+	case unnamedColumn:
+		remedy = "give the column a name with AS"
+	case repeatedColumn:
+		remedy = "give one of the columns another name with AS"
+	case snapshotDisabled:
+		remedy = "run ALTER DATABASE … SET ALLOW_SNAPSHOT_ISOLATION ON for every database that is read, or set source.consistency to \"statement\""
+	case snapshotChanged:
+		e.Transient = true
+		remedy = "a table was changed by DDL after the snapshot began; the export can be run again, outside of deployments"
+	case snapshotConflict, versionMissing, snapshotVictim:
+		e.Transient = true
+		remedy = "the versions that the snapshot needs are gone, mostly for want of space in tempdb; the export can be run again, when less is written or with a smaller load"
+	case notCommittable:
+		remedy = "the server had ended the snapshot transaction, so that what was read isn't one state; the export can be run again"
+		e.Transient = true
 	}
 	e.message = fmt.Sprintf("SQL Server refused %s: %s (error %d)", where, said(server), server.Number)
 	if remedy != "" {

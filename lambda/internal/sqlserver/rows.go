@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/golang-sql/sqlexp"
+	mssql "github.com/microsoft/go-mssqldb"
 )
 
 // Column is one column of a result as the server describes it.
@@ -40,6 +41,7 @@ type Rows struct {
 	values   []any
 	dest     []any
 	done     int64
+	closed   bool
 }
 
 // Query sends the statement. The rows have to be closed; a cancelled context cancels the statement on the server.
@@ -213,8 +215,12 @@ func (r *Rows) Next() ([]any, error) {
 // Done is how many rows the server says that it sent, after Next gave io.EOF.
 func (r *Rows) Done() int64 { return r.done }
 
-// Close ends reading and cancels what the server still had to send.
+// Close ends reading and cancels what the server still had to send. Closing again does nothing.
 func (r *Rows) Close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
 	defer r.ended()
 	defer r.messages.sync(true)
 	if err := r.rows.Close(); err != nil {
@@ -223,14 +229,37 @@ func (r *Rows) Close() error {
 	return nil
 }
 
-// DescribeColumns gives the columns of a statement without reading its rows.
-func (s *Session) DescribeColumns(ctx context.Context, st Statement) ([]Column, error) {
+// DescribeColumns gives the columns of a statement. Of one that Describe made, the server reads no row.
+func (s *Session) DescribeColumns(ctx context.Context, st Statement) (columns []Column, err error) {
+	if st.formatOnly {
+		// A server that doesn't know the setting reads up to the first row.
+		if err := s.set(ctx, "SET FMTONLY ON"); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, s.set(ctx, "SET FMTONLY OFF")) }()
+	}
 	r, err := s.Query(ctx, st)
 	if err != nil {
 		return nil, err
 	}
-	columns := r.Columns()
-	return columns, r.Close()
+	columns = r.Columns()
+	if !r.rows.Next() { // the rows' end is here already, and nothing has to be cancelled
+		for r.rows.NextResultSet() { //nolint:revive // up to the final DONE
+		}
+		err = r.fault(nil)
+	}
+	return columns, errors.Join(err, r.Close())
+}
+
+// set sends a setting that can be done without.
+func (s *Session) set(ctx context.Context, setting string) error {
+	defer s.dialer.severLate(ctx)()
+	_, err := s.conn.ExecContext(ctx, setting)
+	var server mssql.Error
+	if err == nil || errors.As(err, &server) && ctx.Err() == nil {
+		return nil
+	}
+	return queryError(ctx, setting, err)
 }
 
 // rowsOf reads the whole of a small result.

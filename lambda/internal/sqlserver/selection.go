@@ -18,8 +18,8 @@ type Statement struct {
 	From string
 	// Params are declared with their types by sp_executesql. Without any, the text is sent as it is.
 	Params []Param
-	// describeOnly says that the text has rows, and that only its columns are wanted.
-	describeOnly bool
+	// formatOnly says that the text has rows, and that only its columns are wanted (SET FMTONLY).
+	formatOnly bool
 	// err is why there is no such statement; sending it gives it.
 	err error
 }
@@ -118,9 +118,9 @@ func (x *Selection) Wrappable() error { return x.unwrappable }
 // Describe is a statement for DescribeColumns: it has every column of the source and, as far as SQL Server allows, no row.
 func (x *Selection) Describe() Statement {
 	if x.unwrappable != nil {
-		return Statement{Text: x.query, From: x.from, Params: x.params, describeOnly: true}
+		return Statement{Text: x.query, From: x.from, Params: x.params, formatOnly: true}
 	}
-	return Statement{Text: "SELECT TOP (0) * FROM " + x.fromClause(), From: x.from, Params: x.params, describeOnly: true}
+	return Statement{Text: "SELECT TOP (0) * FROM " + x.fromClause(), From: x.from, Params: x.params}
 }
 
 // All reads everything in one statement: the query as it is when cols is nil and there are no bounds. cursor is the column of the
