@@ -9,6 +9,8 @@ import (
 
 	"github.com/sqlc-dev/teesql/ast"
 	"github.com/sqlc-dev/teesql/parser"
+
+	"sagemaker-datapipeline/test/local/sqlserver/sqlite"
 )
 
 // variables are the variables and parameters of a batch.
@@ -203,6 +205,9 @@ func (s *session) runBatch(ctx context.Context, text string, vars *variables) er
 		}
 		return s.insertBulk(ctx, b)
 	}
+	if done, err := s.setDatabase(text); done {
+		return err
+	}
 	if strings.TrimSpace(text) == "" {
 		return nil
 	}
@@ -330,11 +335,7 @@ func (s *session) statement(ctx context.Context, st ast.Statement, vars *variabl
 		if !ok {
 			return newError(errSyntax, 15, "Incorrect syntax near '%s'.", st.Level)
 		}
-		s.isolation = level
-		if s.tran.open && !s.tran.began {
-			s.tran.level = level
-		}
-		return nil
+		return s.setIsolation(level)
 	case *ast.SetTextSizeStatement:
 		v, err := s.evaluate(ctx, st.TextSize, bigintType, vars)
 		if err != nil {
@@ -467,33 +468,33 @@ func (s *session) use(name string) error {
 
 // evaluate computes a scalar expression and converts it.
 func (s *session) evaluate(ctx context.Context, e ast.ScalarExpression, t sqlType, vars *variables) (any, error) {
-	p := s.newPlanner(vars)
-	x, err := p.expression(e, &scope{})
-	if err != nil {
-		return nil, err
-	}
-	if x, err = p.implicit(x, t); err != nil {
-		return nil, err
-	}
-	if x.constant {
-		return x.value, nil
-	}
-	if err := s.reading(ctx); err != nil {
-		return nil, err
-	}
-	return s.sql.value("SELECT "+x.sql, p.arguments()...)
+	var x expr
+	var v any
+	err := s.read(ctx, vars, func(p *planner) (string, []column, error) {
+		var err error
+		if x, err = p.expression(e, &scope{}); err != nil {
+			return "", nil, err
+		}
+		x, err = p.implicit(x, t)
+		return "SELECT " + x.sql, nil, err
+	}, func(q query) (err error) {
+		if v = x.value; !x.constant {
+			v, err = s.sql.value(q.sql, q.arguments...)
+		}
+		return err
+	})
+	return v, err
 }
 
 func (s *session) condition(ctx context.Context, e ast.BooleanExpression, vars *variables) (bool, error) {
-	p := s.newPlanner(vars)
-	cond, err := p.boolean(e, &scope{})
-	if err != nil {
-		return false, err
-	}
-	if err := s.reading(ctx); err != nil {
-		return false, err
-	}
-	v, err := s.sql.value("SELECT "+cond, p.arguments()...)
+	var v any
+	err := s.read(ctx, vars, func(p *planner) (string, []column, error) {
+		cond, err := p.boolean(e, &scope{})
+		return "SELECT " + cond, nil, err
+	}, func(q query) (err error) {
+		v, err = s.sql.value(q.sql, q.arguments...)
+		return err
+	})
 	return v == int64(1), err
 }
 
@@ -565,6 +566,8 @@ func (s *session) setCommand(ctx context.Context, c ast.SetCommand, vars *variab
 			return err
 		}
 		s.lockTimeout = time.Duration(asInt(v)) * time.Millisecond
+	case "DeadlockPriority":
+		return s.setDeadlockPriority(ctx, g.Parameter, vars)
 	case "Language":
 		if w := word(); !strings.EqualFold(w, "us_english") && !strings.EqualFold(w, "English") {
 			return notSupported("SET LANGUAGE %s", w)
@@ -653,13 +656,15 @@ func (s *session) selectStatement(ctx context.Context, st *ast.SelectStatement, 
 			return s.selectVariables(ctx, st, q, vars)
 		}
 	}
-	p := s.newPlanner(vars)
-	p.streamed, _ = st.QueryExpression.(*ast.QuerySpecification)
-	sql, cols, err := p.statementQuery(st)
-	if err != nil {
-		return err
+	plan := func(p *planner) (string, []column, error) {
+		p.streamed, _ = st.QueryExpression.(*ast.QuerySpecification)
+		return p.statementQuery(st)
 	}
 	if s.fmtOnly || s.noExec {
+		_, cols, err := plan(s.newPlanner(vars))
+		if err != nil {
+			return err
+		}
 		s.writeDone(true)
 		if s.fmtOnly {
 			s.out.colMetadata(cols)
@@ -667,10 +672,9 @@ func (s *session) selectStatement(ctx context.Context, st *ast.SelectStatement, 
 		s.setDone(doneCount, commandSelect, 0)
 		return nil
 	}
-	if err := s.reading(ctx); err != nil {
-		return err
-	}
-	return s.stream(ctx, sql, p.arguments(), cols, fault)
+	return s.read(ctx, vars, plan, func(q query) error {
+		return s.stream(ctx, q.sql, q.arguments, q.cols, fault)
+	})
 }
 
 func (p *planner) statementQuery(st *ast.SelectStatement) (string, []column, error) {
@@ -755,7 +759,7 @@ const flushSize = 32 << 10
 // flushAll sends everything that is gathered, in packets of which the last one is short.
 func (r *reply) flushAll() {
 	size := r.size
-	for len(r.b) > 0 && r.err == nil {
+	for len(r.b) > 0 && r.err == nil && !r.hold {
 		n := min(len(r.b), size-packetHeader)
 		r.seq++
 		out := append([]byte{r.kind, 0, byte((n + packetHeader) >> 8), byte(n + packetHeader), 0, 0, r.seq, 0}, r.b[:n]...)
@@ -766,7 +770,6 @@ func (r *reply) flushAll() {
 
 // selectVariables runs SELECT @a = …, which keeps the last row's values.
 func (s *session) selectVariables(ctx context.Context, st *ast.SelectStatement, q *ast.QuerySpecification, vars *variables) error {
-	p := s.newPlanner(vars)
 	copyOf := *q
 	copyOf.SelectElements = nil
 	var targets []*variable
@@ -787,40 +790,19 @@ func (s *session) selectVariables(ctx context.Context, st *ast.SelectStatement, 
 		copyOf.SelectElements = append(copyOf.SelectElements, &ast.SelectScalarExpression{Expression: e})
 	}
 	with := &ast.SelectStatement{QueryExpression: &copyOf, WithCtesAndXmlNamespaces: st.WithCtesAndXmlNamespaces}
-	sql, cols, err := p.statementQuery(with)
-	if err != nil {
-		return err
-	}
-	if err := s.reading(ctx); err != nil {
-		return err
-	}
-	stmt, err := s.sql.Prepare(sql)
-	if err != nil {
-		return err
-	}
-	defer stmt.Close()
-	if err := stmt.BindAll(p.arguments()); err != nil {
-		return err
-	}
-	rows := int64(0)
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		ok, err := stmt.Step()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
-		rows++
-		for i, v := range targets {
-			if v.value, err = convert(stmt.Value(i), cols[i].typ, v.typ, noStyle); err != nil {
-				return err
+	plan := func(p *planner) (string, []column, error) { return p.statementQuery(with) }
+	return s.read(ctx, vars, plan, func(q query) error {
+		rows := int64(0)
+		err := s.each(ctx, q, func(stmt *sqlite.Stmt) (err error) {
+			rows++
+			for i, v := range targets {
+				if v.value, err = convert(stmt.Value(i), q.cols[i].typ, v.typ, noStyle); err != nil {
+					return err
+				}
 			}
-		}
-	}
-	s.rowCount = rows
-	return nil
+			return nil
+		})
+		s.rowCount = rows
+		return err
+	})
 }

@@ -181,9 +181,10 @@ func (s *session) loadBulk(m *message) error {
 			return newError(4002, 16, "Rows of a bulk load came without INSERT BULK before them.")
 		}
 		rows := int64(0)
+		source := &bulkRows{m: m, load: b}
 		err := s.write(ctx, func() error {
 			var err error
-			rows, err = s.bulkRows(ctx, m, b)
+			rows, err = s.insertRows(ctx, source)
 			return err
 		})
 		if err != nil {
@@ -203,98 +204,167 @@ type bulkColumn struct {
 	converted bool
 }
 
-func (s *session) bulkRows(ctx context.Context, m *message, b *bulkLoad) (int64, error) {
-	p := s.newPlanner(newVariables())
-	t, err := p.table(b.name)
-	if err != nil {
-		return 0, err
+// bulkRows are the rows of a bulk load as they come from the client.
+type bulkRows struct {
+	m       *message
+	load    *bulkLoad
+	table   *table
+	columns []bulkColumn
+	full    string // the table's full name
+	values  []any
+	// kept are all rows, where they may have to be inserted more than once.
+	kept [][]any
+	all  bool
+}
+
+// insertRows inserts the rows of a bulk load.
+func (s *session) insertRows(ctx context.Context, r *bulkRows) (rows int64, err error) {
+	if r.columns == nil {
+		if err := s.beginBulk(ctx, r); err != nil {
+			return 0, err
+		}
 	}
-	cols, err := readBulkMetadata(m, t, b)
-	if err != nil {
-		return 0, err
+	if s.checking && !r.all {
+		if err := r.keep(ctx); err != nil {
+			return 0, err
+		}
 	}
 	var given []*tableColumn
 	var names, places []string
-	for i := range cols {
-		c := &cols[i]
-		if c.to.Default != "" && !b.keepNulls {
-			e, err := parseExpression(c.to.Default)
-			if err != nil {
-				return 0, err
-			}
-			if c.fallback, err = s.evaluate(ctx, e, c.to.typ, newVariables()); err != nil {
-				return 0, err
-			}
-		}
+	for i, c := range r.columns {
 		given = append(given, c.to)
 		names = append(names, quoteName(c.to.Name))
 		places = append(places, fmt.Sprintf("?%d", i+1))
 	}
-	fillNames, fillValues, err := p.filled(t, given)
+	fillNames, fillValues, err := s.newPlanner(newVariables()).filled(r.table, given)
 	if err != nil {
 		return 0, err
 	}
-	stmt, err := s.sql.Prepare("INSERT INTO " + t.physical() + " (" + strings.Join(append(names, fillNames...), ", ") + ") VALUES (" +
+	stmt, err := s.sql.Prepare("INSERT INTO " + r.table.physical() + " (" + strings.Join(append(names, fillNames...), ", ") + ") VALUES (" +
 		strings.Join(append(places, fillValues...), ", ") + ")")
 	if err != nil {
 		return 0, err
 	}
 	defer stmt.Close()
-	table := p.fullName(t)
-	for rows := int64(0); ; rows++ {
+	for ; ; rows++ {
 		if rows%64 == 0 {
 			if err := ctx.Err(); err != nil {
 				return rows, err
 			}
 		}
-		token := m.u8()
-		if m.err != nil {
-			return rows, newProtocolError(m.err)
+		values := r.values
+		if r.all {
+			if rows == int64(len(r.kept)) {
+				return rows, nil
+			}
+			values = r.kept[rows]
+		} else if more, err := r.read(values); err != nil || !more {
+			return rows, err
 		}
-		var nulls []byte
-		switch token {
-		case tokenDone:
-			m.drain()
-			return rows, nil
-		case tokenRow:
-		case tokenNBCRow:
-			nulls = append([]byte(nil), m.bytes((len(cols)+7)/8)...)
-		default:
-			return rows, newProtocolError(fmt.Errorf("token 0x%02X among the rows of a bulk load", token))
-		}
-		for i := range cols {
-			c := &cols[i]
-			var v any
-			if nulls == nil || nulls[i/8]&(1<<(i%8)) == 0 {
-				v = c.readValue(m)
-			}
-			if m.err != nil {
-				return rows, newProtocolError(m.err)
-			}
-			if v == nil {
-				v = c.fallback
-			} else if c.converted {
-				if v, err = assign(v, c.typ, c.to.typ, table, c.to.Name); err != nil {
-					return rows, err
-				}
-			} else if err := c.check(v, i); err != nil {
-				return rows, err
-			}
-			if v == nil && !c.to.Nullable {
-				return rows, nullIntoColumn(c.to.Name, table, "INSERT")
-			}
-			if c.to.Identity && v != nil {
-				s.db.sawIdentity(t.ID, asInt(v), c.to.Increment)
+		for i, v := range values {
+			if c := r.columns[i].to; c.Identity && v != nil {
+				s.db.sawIdentity(r.table.ID, asInt(v), c.Increment)
 			}
 			if err := stmt.Bind(i+1, v); err != nil {
 				return rows, err
 			}
 		}
 		if _, err := stmt.Step(); err != nil {
-			return rows, s.constraintError(err, t, "INSERT")
+			return rows, s.constraintError(err, r.table, "INSERT")
 		}
 		stmt.Reset()
 	}
+}
+
+// beginBulk reads what stands before the rows.
+func (s *session) beginBulk(ctx context.Context, r *bulkRows) error {
+	p := s.newPlanner(newVariables())
+	t, err := p.table(r.load.name)
+	if err != nil {
+		return err
+	}
+	cols, err := readBulkMetadata(r.m, t, r.load)
+	if err != nil {
+		return err
+	}
+	for i := range cols {
+		c := &cols[i]
+		if c.to.Default == "" || r.load.keepNulls {
+			continue
+		}
+		e, err := parseExpression(c.to.Default)
+		if err != nil {
+			return err
+		}
+		if c.fallback, err = s.evaluate(ctx, e, c.to.typ, newVariables()); err != nil {
+			return err
+		}
+	}
+	r.table, r.columns, r.full, r.values = t, cols, p.fullName(t), make([]any, len(cols))
+	return nil
+}
+
+// keep reads all rows.
+func (r *bulkRows) keep(ctx context.Context) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		values := make([]any, len(r.columns))
+		more, err := r.read(values)
+		if err != nil {
+			return err
+		}
+		if !more {
+			r.all = true
+			return nil
+		}
+		r.kept = append(r.kept, values)
+	}
+}
+
+// read reads one row.
+func (r *bulkRows) read(values []any) (more bool, err error) {
+	m := r.m
+	token := m.u8()
+	if m.err != nil {
+		return false, newProtocolError(m.err)
+	}
+	var nulls []byte
+	switch token {
+	case tokenDone:
+		m.drain()
+		return false, nil
+	case tokenRow:
+	case tokenNBCRow:
+		nulls = append([]byte(nil), m.bytes((len(values)+7)/8)...)
+	default:
+		return false, newProtocolError(fmt.Errorf("token 0x%02X among the rows of a bulk load", token))
+	}
+	for i := range values {
+		c := &r.columns[i]
+		var v any
+		if nulls == nil || nulls[i/8]&(1<<(i%8)) == 0 {
+			v = c.readValue(m)
+		}
+		if m.err != nil {
+			return false, newProtocolError(m.err)
+		}
+		if v == nil {
+			v = c.fallback
+		} else if c.converted {
+			if v, err = assign(v, c.typ, c.to.typ, r.full, c.to.Name); err != nil {
+				return false, err
+			}
+		} else if err := c.check(v, i); err != nil {
+			return false, err
+		}
+		if v == nil && !c.to.Nullable {
+			return false, nullIntoColumn(c.to.Name, r.full, "INSERT")
+		}
+		values[i] = v
+	}
+	return true, nil
 }
 
 // check refuses a text or binary that is longer than its column.

@@ -1,7 +1,6 @@
 package sqlserver
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,10 +28,23 @@ type database struct {
 	// catalog is what is committed. It's never changed, only replaced.
 	catalog atomic.Pointer[catalog]
 
-	// writer is held by the one transaction that writes; SQLite allows no second.
-	writer chan struct{}
+	// rowVersioning is READ_COMMITTED_SNAPSHOT, snapshotIsolation ALLOW_SNAPSHOT_ISOLATION.
+	rowVersioning, snapshotIsolation atomic.Bool
+
+	// latch is the right to write, which a session has during a statement or commit. It guards live, meeting and lastRow.
+	latch   chan struct{}
+	live    *writer // the transaction whose changes are applied in SQLite
+	meeting meeting
+	lastRow int64 // the last number that a statement gave to a row
+
+	// commitMu makes a commit and the beginning of a snapshot one moment each.
+	commitMu sync.Mutex
 
 	mu         sync.Mutex
+	writers    map[*writer]struct{} // the open transactions that write or lock
+	current    *writer              // whose statement stamps rowversions
+	trial      bool                 // the statement doesn't count
+	log        commitLog
 	identities map[int]int64 // the next value of the IDENTITY of a table, by object id
 	rowversion uint64        // the last one given (@@DBTS)
 	// keeper stays open: when the last connection closes, SQLite takes the log away, and who opens then finds it locked.
@@ -187,8 +199,8 @@ const firstObjectID = 245_575_913
 
 func openDatabase(name string, id int, path string, disposable bool) (*database, error) {
 	db := &database{
-		name: name, id: id, path: path, disposable: disposable, writer: make(chan struct{}, 1),
-		identities: map[int]int64{},
+		name: name, id: id, path: path, disposable: disposable, latch: make(chan struct{}, 1),
+		identities: map[int]int64{}, writers: map[*writer]struct{}{}, log: commitLog{views: map[*snapshotView]struct{}{}},
 	}
 	created := time.Now().UTC()
 	if st, err := os.Stat(path); err == nil {
@@ -367,38 +379,26 @@ func saveTable(conn *dbConn, t *table) error {
 	return conn.Exec(`INSERT OR REPLACE INTO "local catalog" VALUES (?, ?)`, int64(t.ID), string(body))
 }
 
-// lockWriter waits for the right to write.
-func (db *database) lockWriter(ctx context.Context, timeout time.Duration) error {
-	select {
-	case db.writer <- struct{}{}:
-		return nil
-	default:
-	}
-	var expired <-chan time.Time
-	if timeout >= 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		expired = timer.C
-	}
-	select {
-	case db.writer <- struct{}{}:
-		return nil
-	case <-expired:
-		return newError(errLockTimeout, 16, "Lock request time out period exceeded.")
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+// setCurrent says whose statement stamps rowversions.
+func (db *database) setCurrent(w *writer) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.current = w
 }
 
-func (db *database) unlockWriter() { <-db.writer }
-
-// nextRowVersion gives the next rowversion of the database.
+// nextRowVersion stamps a row with the next rowversion of the database.
 func (db *database) nextRowVersion() []byte {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	db.rowversion++
 	b := make([]byte, 8)
+	if db.trial {
+		return b
+	}
+	db.rowversion++
 	putBE64(b, db.rowversion)
+	if w := db.current; w != nil && w.first == 0 {
+		w.first = db.rowversion
+	}
 	return b
 }
 
@@ -407,6 +407,21 @@ func (db *database) currentRowVersion() []byte {
 	defer db.mu.Unlock()
 	b := make([]byte, 8)
 	putBE64(b, db.rowversion)
+	return b
+}
+
+// minActiveRowVersion is the lowest rowversion that an open transaction stamped, or else the next one to be given.
+func (db *database) minActiveRowVersion() []byte {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	lowest := db.rowversion + 1
+	for w := range db.writers {
+		if w.first != 0 {
+			lowest = min(lowest, w.first)
+		}
+	}
+	b := make([]byte, 8)
+	putBE64(b, lowest)
 	return b
 }
 

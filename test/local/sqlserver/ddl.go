@@ -165,17 +165,23 @@ func (s *session) makeTable(ctx context.Context, t *table) error {
 			return alreadyThere(t.Name)
 		}
 		t.temp = true
-		if err := s.sql.Exec(t.createSQL()); err != nil {
-			return err
-		}
-		for _, x := range t.Indexes {
-			if !x.Constraint {
-				if err := s.sql.Exec(t.createIndexSQL(x)); err != nil {
-					return err
+		err := s.defineTemporary(t.Name, func() error {
+			if err := s.sql.Exec(t.createSQL()); err != nil {
+				return err
+			}
+			for _, x := range t.Indexes {
+				if !x.Constraint {
+					if err := s.sql.Exec(t.createIndexSQL(x)); err != nil {
+						return err
+					}
 				}
 			}
+			s.temp[strings.ToLower(t.Name)] = t
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		s.temp[strings.ToLower(t.Name)] = t
 		s.setDone(doneFinal, commandOther, 0)
 		return nil
 	}
@@ -460,10 +466,13 @@ func (s *session) dropTable(ctx context.Context, st *ast.DropTableStatement) err
 				}
 				return missing
 			}
-			if err := s.sql.Exec("DROP TABLE " + t.physical()); err != nil {
+			err := s.defineTemporary(t.Name, func() error {
+				delete(s.temp, strings.ToLower(name))
+				return s.sql.Exec("DROP TABLE " + t.physical())
+			})
+			if err != nil {
 				return err
 			}
-			delete(s.temp, strings.ToLower(name))
 			continue
 		}
 		key := tableKey(schema, name)
@@ -494,8 +503,10 @@ func (s *session) dropTable(ctx context.Context, st *ast.DropTableStatement) err
 func (s *session) dropTemporary() {
 	for k, t := range s.temp {
 		// It is gone with the connection anyway.
-		_ = s.sql.Exec("DROP TABLE IF EXISTS " + t.physical())
-		delete(s.temp, k)
+		_ = s.defineTemporary(t.Name, func() error {
+			delete(s.temp, k)
+			return s.sql.Exec("DROP TABLE IF EXISTS " + t.physical())
+		})
 	}
 }
 
@@ -518,7 +529,7 @@ func (s *session) replaceTable(ctx context.Context, name *ast.SchemaObjectName, 
 		if t == nil {
 			return newError(1088, 16, "Cannot find the object \"%s\" because it does not exist or you do not have permissions.", objectName(name))
 		}
-		return f(t)
+		return s.defineTemporary("", func() error { return f(t) })
 	}
 	key := tableKey(schema, base)
 	return s.alter(ctx, func(c *catalog) error {
@@ -603,18 +614,19 @@ func (s *session) truncate(ctx context.Context, st *ast.TruncateTableStatement) 
 	if t, err := p.table(st.TableName); err != nil || t.View != "" {
 		return newError(4701, 16, "Cannot find the object \"%s\" because it does not exist or you do not have permissions.", objectName(st.TableName))
 	}
-	return s.write(ctx, func() error {
+	err := s.write(ctx, func() error {
 		t, err := s.newPlanner(newVariables()).table(st.TableName)
 		if err != nil {
 			return err
 		}
 		s.db.forgetIdentity(t.ID)
-		if err := s.sql.Exec("DELETE FROM " + t.physical()); err != nil {
-			return err
-		}
-		s.setDone(doneFinal, commandOther, 0)
-		return nil
+		return s.sql.Exec("DELETE FROM " + t.physical())
 	})
+	if err != nil {
+		return err
+	}
+	s.setDone(doneFinal, commandOther, 0)
+	return nil
 }
 
 // selectInto runs SELECT … INTO, which makes the table that it fills.

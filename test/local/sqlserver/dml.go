@@ -111,6 +111,11 @@ func (p *planner) filled(t *table, given []*tableColumn) (names, values []string
 	for _, c := range given {
 		has[c] = true
 	}
+	if n, v, err := p.numbered(t); err != nil {
+		return nil, nil, err
+	} else if n != "" {
+		names, values = append(names, n), append(values, v)
+	}
 	for _, c := range t.Columns {
 		if has[c] || c.Computed != "" {
 			continue
@@ -129,6 +134,27 @@ func (p *planner) filled(t *table, given []*tableColumn) (names, values []string
 		values = append(values, value)
 	}
 	return names, values, nil
+}
+
+// numbered gives rows a number that no open transaction gave to one of its own, where SQLite would number them.
+func (p *planner) numbered(t *table) (name, value string, err error) {
+	db := p.s.db
+	if !p.s.checking || t.temp || t.keyColumns() != nil || t.rowID() != nil {
+		return "", "", nil
+	}
+	last, err := p.s.sql.value("SELECT max(" + t.numberName() + ") FROM " + t.physical())
+	if err != nil {
+		return "", "", err
+	}
+	if db.lastRow = 0; last != nil {
+		db.lastRow = asInt(last)
+	}
+	for _, o := range db.others(nil) {
+		if c := o.changes[t.fileName()]; c != nil {
+			db.lastRow = max(db.lastRow, c.rows.top)
+		}
+	}
+	return t.numberName(), "ms_row_number(" + literal(db.handle()) + ")", nil
 }
 
 // defaultOf is the SQL of what a column gets by itself; empty is NULL.
@@ -334,7 +360,7 @@ func (s *session) updateStatement(ctx context.Context, st *ast.UpdateStatement, 
 				sets = append(sets, fmt.Sprintf("%s = ms_rowversion(%d)", quoteName(col.Name), p.s.db.handle()))
 			}
 		}
-		where, err := p.where(spec.WhereClause, sc)
+		where, err := p.targets(t, spec.WhereClause, sc)
 		if err != nil {
 			return "", nil, err
 		}
@@ -391,6 +417,20 @@ func (p *planner) where(w *ast.WhereClause, sc *scope) (string, error) {
 	return " WHERE " + cond, err
 }
 
+// targets plans which rows of the target a statement changes. The table is t1.
+func (p *planner) targets(t *table, w *ast.WhereClause, sc *scope) (string, error) {
+	where, err := p.where(w, sc)
+	if err != nil || t.temp || !p.s.checking {
+		return where, err
+	}
+	p.targetQuery = p.withClause() + "SELECT " + t.keyList("t1") + " FROM " + t.physical() + " AS t1" + where
+	met := " WHERE " + p.met(t, "t1")
+	if where != "" {
+		met += " AND (" + strings.TrimPrefix(where, " WHERE ") + ")"
+	}
+	return met, nil
+}
+
 func (s *session) deleteStatement(ctx context.Context, st *ast.DeleteStatement, vars *variables) error {
 	spec := st.DeleteSpecification
 	if spec.OutputClause != nil || spec.OutputIntoClause != nil || spec.TopRowFilter != nil {
@@ -404,7 +444,7 @@ func (s *session) deleteStatement(ctx context.Context, st *ast.DeleteStatement, 
 		if err != nil {
 			return "", nil, err
 		}
-		where, err := p.where(spec.WhereClause, sc)
+		where, err := p.targets(t, spec.WhereClause, sc)
 		if err != nil {
 			return "", nil, err
 		}
@@ -420,7 +460,7 @@ func (s *session) change(ctx context.Context, command uint16, verb string, vars 
 		return nil
 	}
 	// Objects are looked for before rights, so that a missing one is named as such.
-	if _, _, err := plan(s.newPlanner(vars)); err != nil {
+	if err := s.alone(ctx, func() error { _, _, err := plan(s.newPlanner(vars)); return err }); err != nil {
 		return err
 	}
 	err := s.write(ctx, func() error {
@@ -428,6 +468,11 @@ func (s *session) change(ctx context.Context, command uint16, verb string, vars 
 		sql, t, err := plan(p)
 		if err != nil {
 			return err
+		}
+		if p.targetQuery != "" {
+			if err := s.snapshotTargets(t, p.targetQuery, p.arguments()); err != nil {
+				return err
+			}
 		}
 		stmt, err := s.sql.Prepare(sql)
 		if err != nil {

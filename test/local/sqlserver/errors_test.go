@@ -270,7 +270,7 @@ func TestAReaderSeesWhatWasCommittedWhenItsStatementBegan(t *testing.T) {
 	if n := count(fixed); n != 1 {
 		t.Errorf("SNAPSHOT sees %d rows at first, want 1", n)
 	}
-	run(t, writer, "INSERT INTO dbo.T VALUES (2)")
+	run(t, writer, "INSERT INTO dbo.T VALUES (2)", "UPDATE dbo.T SET Id = 3 WHERE Id = 1")
 	if n := count(writer); n != 2 {
 		t.Errorf("the writer sees %d rows, want its own too", n)
 	}

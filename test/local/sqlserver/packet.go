@@ -208,6 +208,7 @@ type reply struct {
 	seq  byte
 	out  []byte
 	err  error
+	hold bool // nothing is sent before the end
 }
 
 func newReply(conn net.Conn, size int) *reply {
@@ -216,7 +217,7 @@ func newReply(conn net.Conn, size int) *reply {
 
 // flush sends whole packets, and keeps the rest: the last packet must carry the end of the message.
 func (r *reply) flush() {
-	if len(r.b) > r.size-packetHeader {
+	if len(r.b) > r.size-packetHeader && !r.hold {
 		r.send(false)
 	}
 }

@@ -811,7 +811,7 @@ func (p *planner) namedTable(t *ast.NamedTableReference, sc *scope) (string, err
 			sql:    local + "." + quoteName(c.Name),
 		})
 	}
-	return tab.physical() + " AS " + local, sc.add(src)
+	return p.readsTable(tab, t.TableHints).source(p) + " AS " + local, sc.add(src)
 }
 
 const defaultSchema = "dbo"

@@ -25,8 +25,11 @@ type planner struct {
 	depth   int
 	// streamed is the query whose rows go straight to the client, which can stop reading after the last of TOP … WITH TIES.
 	streamed *ast.QuerySpecification
-	inView   int    // how many views are being planned
-	mask     string // of the masked columns that the present element of a select list reads
+	reads    []tableRead // the tables that it reads
+	// targetQuery finds the rows that UPDATE and DELETE change.
+	targetQuery string
+	inView      int    // how many views are being planned
+	mask        string // of the masked columns that the present element of a select list reads
 }
 
 // maxDepth is how deep expressions and queries may nest.

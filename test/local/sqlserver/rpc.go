@@ -264,18 +264,22 @@ func (s *session) encodeValue(b []byte, v any, t sqlType) ([]byte, error) {
 	if v == nil {
 		return appendNull(b, t), nil
 	}
-	stmt, err := s.sql.Prepare("SELECT ?1")
-	if err != nil {
-		return nil, err
-	}
-	defer stmt.Close()
-	if err := stmt.Bind(1, v); err != nil {
-		return nil, err
-	}
-	if _, err := stmt.Step(); err != nil {
-		return nil, err
-	}
-	return encoderOf(t, true, odbcTextSize)(b, stmt, 0), nil
+	err := s.alone(s.srv.ctx, func() error {
+		stmt, err := s.sql.Prepare("SELECT ?1")
+		if err != nil {
+			return err
+		}
+		defer stmt.Close()
+		if err := stmt.Bind(1, v); err != nil {
+			return err
+		}
+		if _, err := stmt.Step(); err != nil {
+			return err
+		}
+		b = encoderOf(t, true, odbcTextSize)(b, stmt, 0)
+		return nil
+	})
+	return b, err
 }
 
 // executeStatement runs EXEC of the procedures that the server knows, and EXEC of a text.

@@ -52,6 +52,11 @@ type Options struct {
 	Logins []Login
 	// ReadOnly are the databases that are READ_ONLY, as a replica's are; SetReadOnly changes it later. Default: none.
 	ReadOnly []string
+	// LockingReads are the databases in which READ_COMMITTED_SNAPSHOT is OFF at first: readers wait for writers. Default:
+	// none, it is ON.
+	LockingReads []string
+	// NoSnapshots are the databases in which ALLOW_SNAPSHOT_ISOLATION is OFF at first. Default: none, it is ON.
+	NoSnapshots []string
 	// MissingViews are catalog views and table functions that the server is not to know, as other engines and older
 	// versions don't, such as sys.dm_db_stats_histogram. Reading one is error 208. Default: none.
 	MissingViews []string
@@ -78,13 +83,15 @@ type Server struct {
 	log             *slog.Logger
 	faults          faults
 
-	spid  atomic.Int32
-	ctx   context.Context //nolint:containedctx // it ends with Close, and with it what every connection runs
-	stop  context.CancelFunc
-	tasks sync.WaitGroup
+	spid         atomic.Int32
+	transactions atomic.Uint64   // numbers them
+	ctx          context.Context //nolint:containedctx // it ends with Close, and with it what every connection runs
+	stop         context.CancelFunc
+	tasks        sync.WaitGroup
 
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
+	mu       sync.Mutex
+	conns    map[net.Conn]struct{}
+	sessions map[*session]struct{}
 }
 
 // Start starts a server. It runs until Close.
@@ -95,7 +102,7 @@ func Start(o Options) (_ *Server, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{dir: o.Dir, logins: o.Logins, log: o.Log, databases: map[string]*database{}, conns: map[net.Conn]struct{}{}}
+	s := &Server{dir: o.Dir, logins: o.Logins, log: o.Log, databases: map[string]*database{}, conns: map[net.Conn]struct{}{}, sessions: map[*session]struct{}{}}
 	s.spid.Store(50)
 	if err := s.restrict(o); err != nil {
 		return nil, err
@@ -134,7 +141,13 @@ func Start(o Options) (_ *Server, err error) {
 		if err != nil {
 			return nil, err
 		}
-		db.readOnly.Store(slices.ContainsFunc(o.ReadOnly, func(n string) bool { return strings.EqualFold(n, name) }))
+		named := func(list []string) bool {
+			return slices.ContainsFunc(list, func(n string) bool { return strings.EqualFold(n, name) })
+		}
+		db.readOnly.Store(named(o.ReadOnly))
+		if err := db.setReadModes(!named(o.LockingReads), !named(o.NoSnapshots)); err != nil {
+			return nil, err
+		}
 		s.databases[strings.ToLower(name)] = db
 		s.databaseNames = append(s.databaseNames, name)
 	}

@@ -40,12 +40,15 @@ type session struct {
 	// running is the statement that an attention cancels.
 	mu      sync.Mutex
 	running context.CancelFunc
+	shown   shown
 
 	settings
 	odbc      bool
 	encrypted bool
 	version   uint32
 	tran      transaction
+	entered   bool // it has the right to write
+	checking  bool // what is planned looks for locks
 	rowCount  int64
 	identity  any // SCOPE_IDENTITY()
 	lastErr   int32
@@ -67,6 +70,7 @@ type settings struct {
 	lockTimeout time.Duration // negative: wait for ever
 	rowLimit    int64         // SET ROWCOUNT
 	isolation   isolation
+	priority    int32 // DEADLOCK_PRIORITY
 	language    string
 }
 
@@ -179,6 +183,8 @@ func (s *Server) logIn(raw, c net.Conn, l login7, encrypted bool) error {
 		temp: map[string]*table{}, encrypted: encrypted,
 	}
 	ss.settings = ss.defaults()
+	ss.shown.requestBegan = ss.start
+	ss.shown.requestEnded = ss.start
 	var err error
 	if ss.sql, err = db.open(); err != nil {
 		return err
@@ -186,6 +192,15 @@ func (s *Server) logIn(raw, c net.Conn, l login7, encrypted bool) error {
 	defer func() {
 		ss.rollbackAll()
 		ss.sql.Close()
+	}()
+	ss.show()
+	s.mu.Lock()
+	s.sessions[ss] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.sessions, ss)
 	}()
 
 	size := l.packetSize
@@ -298,6 +313,7 @@ func (s *session) execute(m *message, f func(ctx context.Context) error) error {
 	defer cancel()
 	s.mu.Lock()
 	s.running = cancel
+	s.shown.running, s.shown.requestBegan = true, time.Now()
 	s.mu.Unlock()
 	conn := s.sql
 	over, watched := make(chan struct{}), make(chan struct{})
@@ -321,7 +337,9 @@ func (s *session) execute(m *message, f func(ctx context.Context) error) error {
 	}
 	s.mu.Lock()
 	s.running = nil
+	s.shown.running, s.shown.requestEnded = false, time.Now()
 	s.mu.Unlock()
+	s.show()
 	m.drain()
 
 	if err == nil && m.err != nil && !cancelled {

@@ -284,9 +284,7 @@ func systemFunctions() map[string]scalarFunction {
 		}),
 		"rowcount_big": constantCall(bigintType, func(p *planner) any { return p.s.rowCount }),
 		"min_active_rowversion": constantCall(sqlType{id: tBinary, length: 8}, func(p *planner) any {
-			b := make([]byte, 8)
-			putBE64(b, be64(p.s.db.currentRowVersion())+1)
-			return b
+			return p.s.db.minActiveRowVersion()
 		}),
 		"has_perms_by_name": {3, 5, hasPermission},
 		"is_srvrolemember":  {1, 2, roleMember(serverRoles, func(Login, string) bool { return false })},
@@ -702,7 +700,7 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 			guid := make([]byte, 16)
 			putBE64(guid[8:], uint64(ticksOf(db.created)))
 			v.rows = append(v.rows, []any{db.name, int64(db.id), storedDatetime(db.created), int64(130), collationOfServer, int64(0), "ONLINE",
-				boolInt(db.readOnly.Load()), int64(1), "ON", int64(1), int64(3), "SIMPLE", int64(0), guid, "MULTI_USER", nil})
+				boolInt(db.readOnly.Load()), boolInt(db.snapshotIsolation.Load()), onOff(db.snapshotIsolation.Load()), boolInt(db.rowVersioning.Load()), int64(3), "SIMPLE", int64(0), guid, "MULTI_USER", nil})
 		}
 	case "sys.database_recovery_status":
 		v.col("database_id", intType, false).col("database_guid", sqlType{id: tGUID}, true).col("family_guid", sqlType{id: tGUID}, true)

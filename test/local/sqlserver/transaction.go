@@ -3,6 +3,7 @@ package sqlserver
 import (
 	"context"
 	"encoding/binary"
+	"time"
 )
 
 // isolation is a transaction's isolation level, with the numbers of the protocol.
@@ -16,30 +17,25 @@ const (
 	snapshot        isolation = 5
 )
 
-// transaction is the session's explicit transaction.
-//
-// SQLite fixes a transaction's snapshot at its first read and lets one transaction write at a time. So under READ
-// COMMITTED (with row versioning, which is how every database here is) SQLite's own transaction begins at the first
-// write only: what is read before sees what is committed when each statement starts, and from the first write on
-// nobody else can change anything. SNAPSHOT begins SQLite's transaction at the first statement. The levels that lock
-// what they read begin it at the first statement too, as writers: they exclude others' changes more widely than SQL
-// Server would, never less.
+// transaction is the session's explicit transaction, or that of one statement that writes.
 type transaction struct {
 	open    bool
 	count   int // @@TRANCOUNT
 	level   isolation
 	id      uint64
-	began   bool // in SQLite
-	writing bool
+	began   time.Time
+	used    bool     // something was read or written in it
+	writer  *writer  // since its first write or lock
 	catalog *catalog // changed by this transaction, not committed
+	// snapshot holds what the transaction sees under SNAPSHOT, since its first read.
+	snapshot *snapshotView
 }
 
-// lastTransactionID numbers transactions; the protocol wants a descriptor.
-func (s *session) newTransactionID() uint64 {
-	return uint64(s.spid)<<32 | uint64(s.srv.spid.Add(0))<<8 | 1
-}
+// newTransactionID numbers transactions; the protocol wants a descriptor.
+func (s *session) newTransactionID() uint64 { return s.srv.transactions.Add(1) }
 
 func (s *session) beginTransaction(level isolation) {
+	defer s.show()
 	if s.tran.open {
 		s.tran.count++
 		return
@@ -48,45 +44,176 @@ func (s *session) beginTransaction(level isolation) {
 		level = s.isolation
 	}
 	s.isolation = level
-	s.tran = transaction{open: true, count: 1, level: level, id: s.newTransactionID()}
+	s.tran = transaction{open: true, count: 1, level: level, id: s.newTransactionID(), began: time.Now()}
+}
+
+// setIsolation runs SET TRANSACTION ISOLATION LEVEL, which also changes the open transaction's.
+func (s *session) setIsolation(level isolation) error {
+	if s.tran.open && s.tran.used && level == snapshot && s.tran.level != snapshot {
+		return s.notInSnapshot()
+	}
+	if s.tran.snapshot != nil && level != snapshot {
+		return notSupported("leaving SNAPSHOT inside of a transaction")
+	}
+	s.isolation = level
+	if s.tran.open {
+		s.tran.level = level
+	}
+	return nil
+}
+
+func (s *session) notInSnapshot() error {
+	return newError(3951, 16, "Transaction failed in database '%s' because the statement was run under snapshot isolation but the transaction did not start in snapshot isolation. "+
+		"You cannot change the isolation level of the transaction to snapshot after the transaction has started unless the transaction was originally started under snapshot isolation level.", s.db.name)
 }
 
 func (s *session) commit() error {
 	if !s.tran.open {
 		return newError(3902, 16, "The COMMIT TRANSACTION request has no corresponding BEGIN TRANSACTION.")
 	}
-	if s.tran.count--; s.tran.count > 0 {
+	defer s.show()
+	if s.tran.count > 1 {
+		s.tran.count--
 		return nil
 	}
-	t := s.tran
-	s.tran = transaction{}
-	if t.began {
-		if err := s.sql.Exec("COMMIT"); err != nil {
-			s.tran = t
+	for {
+		blocker, err := s.tryCommit()
+		if blocker == nil {
+			return err
+		}
+		// Somebody changed the schema: nobody else can write until that is committed.
+		if err := s.db.wait(s.srv.ctx, s.tran.writer, blocker, -1); err != nil {
 			s.rollbackAll()
 			return err
 		}
 	}
-	if t.catalog != nil {
-		s.db.catalog.Store(t.catalog)
+}
+
+func (s *session) tryCommit() (*writer, error) {
+	leave, err := s.enter(s.srv.ctx)
+	if err != nil {
+		return nil, err
 	}
-	if t.writing {
-		s.db.unlockWriter()
+	defer leave()
+	if w := s.tran.writer; w != nil && len(w.changes) > 0 && !w.live {
+		if o := aloneAmong(s.db.others(w)); o != nil {
+			return o, nil
+		}
 	}
+	return nil, s.commitEntered()
+}
+
+// commitEntered commits under the right to write.
+func (s *session) commitEntered() error {
+	w := s.tran.writer
+	if w != nil && len(w.changes) > 0 {
+		if err := s.apply(w); err != nil {
+			s.rollbackEntered()
+			return err
+		}
+	}
+	if w == nil || !w.live {
+		s.endTransaction()
+		return nil
+	}
+	db := s.db
+	// What a snapshot sees and what is said to have changed since must be of one moment.
+	db.commitMu.Lock()
+	err := s.sql.Exec("COMMIT")
+	if err == nil {
+		if s.tran.catalog != nil {
+			db.catalog.Store(s.tran.catalog)
+		}
+		db.committed(w)
+	}
+	db.commitMu.Unlock()
+	if err != nil {
+		s.rollbackEntered()
+		return err
+	}
+	w.live, db.live = false, nil
+	s.endTransaction()
 	return nil
 }
 
 // rollbackAll ends the transaction, if there is one.
 func (s *session) rollbackAll() {
+	if !s.tran.open {
+		return
+	}
+	// The server's end doesn't stop this: what others wait for must end.
+	leave, err := s.enter(context.Background())
+	if err != nil {
+		return
+	}
+	defer leave()
+	s.rollbackEntered()
+}
+
+// rollbackEntered rolls back under the right to write.
+func (s *session) rollbackEntered() {
+	if w := s.tran.writer; w != nil {
+		s.unapply(w)
+	}
+	s.endTransaction()
+}
+
+// endTransaction lets go of what the transaction held, when SQLite has no transaction of it any more.
+func (s *session) endTransaction() {
 	t := s.tran
 	s.tran = transaction{}
-	if s.sql != nil && s.sql.InTransaction() {
-		// It can't fail but by having been rolled back already.
-		_ = s.sql.Exec("ROLLBACK")
+	if t.snapshot != nil {
+		s.endSnapshot(t.snapshot)
 	}
-	if t.writing {
-		s.db.unlockWriter()
+	if w := t.writer; w != nil {
+		s.db.mu.Lock()
+		delete(s.db.writers, w)
+		close(w.ended)
+		s.db.mu.Unlock()
 	}
+	s.show()
+}
+
+// enter takes the right to write, which a session may take while it has it. The result gives it back.
+func (s *session) enter(ctx context.Context) (leave func(), err error) {
+	if s.entered {
+		return func() {}, nil
+	}
+	if err := s.db.enter(ctx); err != nil {
+		return nil, err
+	}
+	s.entered = true
+	return func() {
+		if s.entered {
+			s.entered = false
+			s.db.leave()
+		}
+	}, nil
+}
+
+// alone runs f so that nobody else uses the session's connection meanwhile, to set its changes aside.
+func (s *session) alone(ctx context.Context, f func() error) error {
+	if !s.changed() {
+		return f()
+	}
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return f()
+}
+
+// defineTemporary runs a change of a temporary table's definition, which isn't captured. The table that is made or dropped
+// is named.
+func (s *session) defineTemporary(name string, f func() error) error {
+	return s.alone(s.srv.ctx, func() error {
+		if w := s.tran.writer; w != nil {
+			w.alone = w.alone || w.live
+			delete(w.changes, tableName{true, name})
+		}
+		return f()
+	})
 }
 
 // schema is the catalog that the session sees.
@@ -95,89 +222,6 @@ func (s *session) schema() *catalog {
 		return s.tran.catalog
 	}
 	return s.db.catalog.Load()
-}
-
-// reading prepares for a statement that reads.
-func (s *session) reading(ctx context.Context) error {
-	if !s.tran.open || s.tran.began {
-		return nil
-	}
-	switch s.tran.level {
-	case snapshot:
-		// The read makes SQLite take its snapshot now.
-		if err := s.sql.Exec("BEGIN DEFERRED"); err != nil {
-			return err
-		}
-		s.tran.began = true
-		_, err := s.sql.value(`SELECT count(*) FROM "local state"`)
-		return err
-	case repeatableRead, serializable:
-		return s.beginWriting(ctx)
-	}
-	return nil
-}
-
-func (s *session) beginWriting(ctx context.Context) error {
-	if s.tran.writing {
-		return nil
-	}
-	if s.tran.level == snapshot {
-		if err := s.reading(ctx); err != nil {
-			return err
-		}
-	}
-	if err := s.db.lockWriter(ctx, s.lockTimeout); err != nil {
-		return err
-	}
-	s.tran.writing = true
-	if s.tran.began {
-		return nil
-	}
-	if err := s.sql.Exec("BEGIN IMMEDIATE"); err != nil {
-		s.tran.writing = false
-		s.db.unlockWriter()
-		return err
-	}
-	s.tran.began = true
-	return nil
-}
-
-// write runs a statement that changes something: in the open transaction, where it leaves nothing behind if it fails,
-// or in one of its own.
-func (s *session) write(ctx context.Context, f func() error) error {
-	if err := s.mayWrite(); err != nil {
-		return err
-	}
-	own := !s.tran.open
-	if own {
-		s.beginTransaction(readCommitted)
-	}
-	if err := s.beginWriting(ctx); err != nil {
-		if own {
-			s.rollbackAll()
-		}
-		return err
-	}
-	if own {
-		if err := f(); err != nil {
-			s.rollbackAll()
-			return err
-		}
-		return s.commit()
-	}
-	before := s.tran.catalog
-	if err := s.sql.Exec("SAVEPOINT statement"); err != nil {
-		return err
-	}
-	if err := f(); err != nil {
-		s.tran.catalog = before
-		if s.sql.InTransaction() {
-			_ = s.sql.Exec("ROLLBACK TO statement")
-			_ = s.sql.Exec("RELEASE statement")
-		}
-		return err
-	}
-	return s.sql.Exec("RELEASE statement")
 }
 
 // The requests of the transaction manager.

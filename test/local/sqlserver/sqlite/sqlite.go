@@ -40,6 +40,7 @@ func (e *Error) Error() string { return fmt.Sprintf("%s (SQLite code %d)", e.Mes
 // Result codes that callers tell apart.
 const (
 	CodeBusySnapshot     = sqlite3.SQLITE_BUSY_SNAPSHOT
+	CodeInterrupted      = sqlite3.SQLITE_INTERRUPT
 	CodeNotNull          = sqlite3.SQLITE_CONSTRAINT_NOTNULL
 	CodePrimaryKey       = sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
 	CodeUnique           = sqlite3.SQLITE_CONSTRAINT_UNIQUE
@@ -95,6 +96,7 @@ func (c *Conn) Close() {
 	}
 	c.closed = true
 	if c.db != 0 {
+		observers.Delete(c.db)
 		sqlite3.Xsqlite3_close_v2(c.tls, c.db)
 	}
 	c.tls.Close()
