@@ -3,6 +3,7 @@ package sqlserver
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -187,29 +188,30 @@ func divide(column Column, steps []step, want int) []string {
 		return nil
 	}
 	var boundaries []string
-	var rows float64
+	// rows are those of the range so far, left those that come after it.
+	rows, left := 0.0, total
 	for i, s := range steps {
-		if s.high == "" && column.keyKind() != textKey {
-			rows += s.between + s.equal
-			continue
-		}
-		if i > 0 && s.between >= 2*target {
-			inside := between(column, steps[i-1].high, s.high, int(min(s.between/target, float64(want))))
-			if boundaries = append(boundaries, inside...); len(inside) > 0 {
-				// What is left is the last of the even parts.
-				rows = s.between / float64(len(inside)+1)
-			} else {
-				rows += s.between
+		part := s.between
+		if i > 0 && s.between >= 1.5*target {
+			inside := between(column, steps[i-1].high, s.high, int(min(math.Round(s.between/target), float64(want))))
+			if len(inside) > 0 {
+				boundaries = append(boundaries, inside...)
+				part = s.between / float64(len(inside)+1)
+				rows = 0 // the range ended at the first of them
 			}
-		} else {
-			rows += s.between
 		}
-		// The range ends before this value when it is full, or when this value would make it more than full.
-		if rows > 0 && (rows >= target || rows+s.equal > 1.5*target) {
+		rows, left = rows+part, left-s.between
+		next := s.equal
+		if i+1 < len(steps) {
+			next += steps[i+1].between
+		}
+		// The range ends before this value when it is full, or when it would be further from full with what follows, unless that is all.
+		full := rows >= target || rows+next-target > target-rows
+		if full && rows > 0 && rows+left > 1.5*target && (s.high != "" || column.keyKind() == textKey) {
 			boundaries = append(boundaries, s.high)
 			rows = 0
 		}
-		rows += s.equal
+		rows, left = rows+s.equal, left-s.equal
 	}
 	return boundaries
 }

@@ -171,7 +171,7 @@ func (s *Session) objectsMet(ctx context.Context, x *Selection, t *Table) (met, 
 		m.named[t.ObjectID] = true
 	} else {
 		for one := range tokens(x.query + x.table) {
-			if one.kind != text {
+			if one.kind != literal {
 				names[strings.ToLower(one.text)] = true
 			}
 		}

@@ -147,3 +147,6 @@ func pages(t *testing.T, s *reading.Session, x *reading.Selection, key reading.C
 		}
 	}
 }
+
+// planRange is everything.
+func planRange() plan.Range { return plan.Range{} }

@@ -34,6 +34,9 @@ type Param struct {
 	Value any
 }
 
+// String shows a parameter in a log.
+func (p Param) String() string { return fmt.Sprintf("%s %s = %v", p.Name, p.Type, p.Value) }
+
 // Selected is a column of the SELECT list.
 type Selected struct {
 	Name string

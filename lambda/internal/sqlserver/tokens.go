@@ -24,8 +24,8 @@ const (
 	word tokenKind = iota + 1
 	// name is what stands in brackets or double quotes.
 	name
-	// text is what stands in single quotes.
-	text
+	// literal is what stands in single quotes.
+	literal
 	// mark is any other character that isn't white space.
 	mark
 )
@@ -117,7 +117,7 @@ func quoted(sql string, start int) (token, int) {
 	}
 	behind := min(i+1, len(sql))
 	if end == '\'' {
-		return token{text, "", start, behind}, behind
+		return token{literal, "", start, behind}, behind
 	}
 	double := string([]byte{end, end})
 	return token{name, strings.ReplaceAll(sql[start+1:min(i, len(sql))], double, double[:1]), start, behind}, behind
