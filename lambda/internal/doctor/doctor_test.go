@@ -140,9 +140,10 @@ func statements(s ...string) func(*testing.T, *world) {
 	return func(t *testing.T, w *world) { t.Helper(); w.run(t, s...) }
 }
 
-const manyRows = "INSERT INTO dbo.Sales (SoldAt, Price, Quantity) SELECT TOP (1500) '2026-01-03', 1, 1 FROM sys.all_columns AS a CROSS JOIN sys.all_columns AS b"
+const manyRows = `WITH d AS (SELECT n FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) AS v (n))
+	INSERT INTO dbo.Sales (SoldAt, Price, Quantity) SELECT TOP (1500) '2026-01-03', 1, 1 FROM d AS a CROSS JOIN d AS b CROSS JOIN d AS c CROSS JOIN d AS e`
 
-// openTransaction leaves many rows uncommitted until the test ends.
+// openTransaction leaves a row uncommitted until the test ends.
 func openTransaction(t *testing.T, w *world) {
 	t.Helper()
 	tx, err := w.owner.BeginTx(t.Context(), nil)
@@ -150,7 +151,7 @@ func openTransaction(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tx.Rollback() }) // the server may be down by then
-	if _, err := tx.ExecContext(t.Context(), manyRows); err != nil {
+	if _, err := tx.ExecContext(t.Context(), "INSERT INTO dbo.Sales (SoldAt, Price, Quantity) VALUES ('2026-01-03', 1, 1)"); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -296,6 +297,10 @@ func TestWhatIsInTheWayOfAnExportIsNamedWithItsRemedy(t *testing.T) {
 			w.in.Spec.Source.PartitionBy, w.in.Spec.Limits.MaxScanRows = "SaleId", 10_000
 		}), check: "partitions", severity: findings.Warning, found: "minimum and maximum", remedy: "GRANT VIEW DATABASE STATE"},
 
+		{name: "an open transaction that many row versions wait behind", change: all(appends(pipeline.RowversionCursor, "Version"), openTransaction, statements(manyRows)),
+			check: "row versions", severity: findings.Warning, found: "1501 row versions wait behind an open transaction: ", remedy: "end that transaction"},
+		{name: "an open transaction, and no right to see whose it is", denied: "VIEW SERVER STATE", change: all(appends(pipeline.RowversionCursor, "Version"), openTransaction, statements(manyRows)),
+			check: "row versions", severity: findings.Warning, found: "grant VIEW SERVER STATE", remedy: "end that transaction"},
 		{name: "an open transaction that blocks the next run", change: all(appends(pipeline.RowversionCursor, "Version"), openTransaction, func(t *testing.T, w *world) {
 			t.Helper()
 			var active []byte

@@ -111,8 +111,11 @@ func (x *examination) pinned(ctx context.Context, versions sqlserver.Rowversions
 		return
 	}
 	who, err := x.session.Blocker(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		who = "who holds it could not be looked at: " + err.Error()
+	case who == "":
+		who = "it has ended since"
 	}
 	found := fmt.Sprintf("%d row versions wait behind an open transaction: %s", waiting, who)
 	if blocked {
