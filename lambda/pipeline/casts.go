@@ -8,7 +8,7 @@ import (
 )
 
 // castForm is a name, and one or two lengths in parentheses. A cast becomes part of a statement, so nothing else gets through.
-var castForm = regexp.MustCompile(`^([a-z0-9]+)(?: *\( *([0-9]{1,5}|max) *(?:, *([0-9]{1,5}) *)?\))?$`)
+var castForm = regexp.MustCompile(`^([A-Za-z0-9_]+)(?: *\( *([0-9]{1,5}|[Mm][Aa][Xx]) *(?:, *([0-9]{1,5}) *)?\))?$`)
 
 // casts are the types that a column can be cast to, with what has to stand in their parentheses.
 var casts = map[string]func(first, second string) string{
@@ -23,16 +23,16 @@ var casts = map[string]func(first, second string) string{
 // CheckCast says why a column can't be cast to a type. Where SQL Server would assume a length that cuts or rounds (varchar is
 // varchar(30) in a CAST, decimal is decimal(18,0)), the length has to be given.
 func CheckCast(to string) error {
-	parts := castForm.FindStringSubmatch(strings.ToLower(to))
+	parts := castForm.FindStringSubmatch(to)
 	if parts == nil {
 		return fmt.Errorf("%q is not of the form of a type, such as float, decimal(18,4) or nvarchar(100)", to)
 	}
-	check, known := casts[parts[1]]
+	check, known := casts[strings.ToLower(parts[1])]
 	if !known {
 		return fmt.Errorf("a column can't be cast to %s: cast it to a bit, an integer, decimal(p,s), money, smallmoney, float, real, a date or time type, "+
 			"char(n), varchar(n), nchar(n), nvarchar(n), binary(n), varbinary(n) or uniqueidentifier", parts[1])
 	}
-	if problem := check(parts[2], parts[3]); problem != "" {
+	if problem := check(strings.ToLower(parts[2]), parts[3]); problem != "" {
 		return fmt.Errorf("the cast to %q %s", to, problem)
 	}
 	return nil

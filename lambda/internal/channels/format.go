@@ -29,7 +29,7 @@ func NewFormat(p *columns.Plan, d pipeline.Dataset) (Format, error) {
 	case pipeline.CSV, "":
 		return &csv{plan: p, task: d.Task}, nil
 	case pipeline.NoChannels:
-		return nil, fmt.Errorf("dataset.format is %s: there is no channel to write", d.Format)
+		return nil, fmt.Errorf("dataset.channels is %s: there is no channel to write", d.Format)
 	}
-	return nil, fmt.Errorf("dataset.format is %q: it is %s or %s", d.Format, pipeline.CSV, pipeline.NoChannels)
+	return nil, fmt.Errorf("dataset.channels is %q: it is %s or %s", d.Format, pipeline.CSV, pipeline.NoChannels)
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"slices"
@@ -26,7 +25,7 @@ type BatchOptions struct {
 }
 
 const (
-	// DefaultMaxValueBytes keeps a function of 1 GB out of trouble: a value takes up to six times its size until it is in Parquet.
+	// DefaultMaxValueBytes keeps a function of 1 GB out of trouble: a value is there several times until it is in Parquet.
 	DefaultMaxValueBytes = 8 << 20
 	// minHashKey is the length in bytes below which the values of a hashed column could be found out by trying keys.
 	minHashKey = 16
@@ -45,31 +44,31 @@ type Batcher struct {
 }
 
 // NewBatcher makes a Batcher for the plan's columns. Release it.
-func NewBatcher(p *Plan, o BatchOptions) *Batcher {
+func NewBatcher(p *Plan, o BatchOptions) (*Batcher, error) {
 	if o.MaxValueBytes <= 0 {
 		o.MaxValueBytes = DefaultMaxValueBytes
 	}
 	b := &Batcher{plan: p, options: o}
+	if p.Hashes() {
+		if len(o.HashKey) < minHashKey {
+			return nil, p.hashKeyProblem(len(o.HashKey))
+		}
+		b.hash = hmac.New(sha256.New, o.HashKey)
+	}
 	fields := slices.Clone(p.schema.Fields())
 	for i, c := range p.Columns {
 		fields[i].Type = c.sent.Arrow()
-		if c.hashed {
-			b.hash = hmac.New(sha256.New, o.HashKey)
-		}
 	}
 	b.builder = array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(fields, nil))
 	for i, c := range p.Columns {
 		b.append = append(b.append, b.appender(b.builder.Field(i), c.sent))
 	}
-	return b
+	return b, nil
 }
 
 // Append adds a row of the result, with all its columns as the driver gives them. An error names the column and the row's key, and the
 // Batcher is of no more use.
 func (b *Batcher) Append(row []any) error {
-	if b.hash != nil && len(b.options.HashKey) < minHashKey {
-		return b.hashKeyProblem()
-	}
 	for i, c := range b.plan.Columns {
 		v := row[c.source]
 		if v == nil {
@@ -119,16 +118,16 @@ func (b *Batcher) Batch() arrow.RecordBatch {
 // Release frees what was not given out.
 func (b *Batcher) Release() { b.builder.Release() }
 
-func (b *Batcher) hashKeyProblem() error {
+func (p *Plan) hashKeyProblem(has int) error {
 	var hashed []string
-	for _, c := range b.plan.Columns {
+	for _, c := range p.Columns {
 		if c.hashed {
 			hashed = append(hashed, c.Name)
 		}
 	}
 	got := "has no hashKey"
-	if len(b.options.HashKey) > 0 {
-		got = fmt.Sprintf("has a hashKey of %d bytes", len(b.options.HashKey))
+	if has > 0 {
+		got = fmt.Sprintf("has a hashKey of %d bytes", has)
 	}
 	return fmt.Errorf("dataset.columns hashes %s, and the database secret %s: put a random text of at least %d characters into the secret as hashKey, and keep it (with another one, the hashes of old and new runs don't match)",
 		strings.Join(hashed, ", "), got, minHashKey)
@@ -266,12 +265,10 @@ func (b *Batcher) appendString(to array.Builder, v string) (int, error) {
 	return len(v) + 4, nil
 }
 
-// errTooLarge is a value of more than BatchOptions.MaxValueBytes.
-var errTooLarge = errors.New("raise maxValueBytes (and the function's memory: a value takes about six times its size), cut the value in the query with LEFT or SUBSTRING, or list the column under dataset.drop")
-
 func (b *Batcher) checkSize(n int) error {
 	if int64(n) > b.options.MaxValueBytes {
-		return fmt.Errorf("the value has %d bytes, and maxValueBytes is %d: %w", n, b.options.MaxValueBytes, errTooLarge)
+		return fmt.Errorf("the value has %d bytes, and export.maxValueBytes is %d: raise it (a value takes several times its size of the function's memory), cut the value in the query with LEFT or SUBSTRING, or list the column under dataset.drop",
+			n, b.options.MaxValueBytes)
 	}
 	return nil
 }

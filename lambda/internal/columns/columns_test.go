@@ -44,9 +44,19 @@ func TestEveryTypeHasItsPlace(t *testing.T) {
 		{sized("nvarchar", 100), "nvarchar(100)", "string", false},
 		{sized("nvarchar", sqlserver.MaxLength), "nvarchar(max)", "string", false},
 		{typed("xml"), "xml", "string", false},
+		{typed("json"), "json", "string", false},
+		{typed("text"), "text", "string", false},
+		{typed("ntext"), "ntext", "string", false},
+		{sized("varchar", sqlserver.MaxLength), "varchar(max)", "string", false},
+		{sized("nchar", 4000), "nchar(4000)", "string", false},
+		{typed("sql_variant"), "sql_variant", "string", false},
 		{typed("uniqueidentifier"), "uniqueidentifier", "string", false},
 		{sized("varbinary", 16), "varbinary(16)", "binary", false},
+		{sized("binary", 8000), "binary(8000)", "binary", false},
+		{sized("varbinary", sqlserver.MaxLength), "varbinary(max)", "binary", false},
 		{typed("image"), "image", "binary", false},
+		{typed("rowversion"), "rowversion", "binary", false},
+		{typed("timestamp"), "timestamp", "binary", false},
 	} {
 		t.Run(c.sql, func(t *testing.T) {
 			got, err := TypeOf(c.column)
@@ -61,7 +71,7 @@ func TestEveryTypeHasItsPlace(t *testing.T) {
 }
 
 func TestTypesWithoutAPlaceAreRefusedByName(t *testing.T) {
-	for _, name := range []string{"sql_variant", "hierarchyid", "geography", "geometry", "my_type", ""} {
+	for _, name := range []string{"hierarchyid", "geography", "geometry", "my_type", ""} {
 		c := typed(name)
 		c.Name = "Odd"
 		if _, err := TypeOf(c); err == nil || !strings.Contains(err.Error(), `"Odd"`) || !strings.Contains(err.Error(), "CAST") {
@@ -172,6 +182,20 @@ func TestValuesOfTheDriverBecomeTextAndKeys(t *testing.T) {
 		{"the last time of a day", scaled("time", 7), time.Date(1, 1, 1, 23, 59, 59, 999_999_900, time.UTC), "23:59:59.999999", "T\x00\x00\x00\x0f23:59:59.999999"},
 		{"a uniqueidentifier is written as SQL Server writes it", typed("uniqueidentifier"), guid, "6F9619FF-8B86-D011-B42D-00C04FC964FF", "S\x00\x00\x00\x246F9619FF-8B86-D011-B42D-00C04FC964FF"},
 		{"binary", sized("varbinary", 2), []byte{0, 255}, "0x00ff", "B\x00\x00\x00\x02\x00\xff"},
+		{"text keeps its characters beyond the basic plane", sized("nvarchar", 4), "a😀", "a😀", "S\x00\x00\x00\x05a😀"},
+		{"a json is its text", typed("json"), `{"a":1}`, `{"a":1}`, "S\x00\x00\x00\x07" + `{"a":1}`},
+		{"a rowversion is its bytes", typed("rowversion"), []byte{0, 0, 0, 0, 0, 0, 7, 209}, "0x00000000000007d1", "B\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x07\xd1"},
+		{"a datetime's last tick", typed("datetime"), time.Date(9999, 12, 31, 23, 59, 59, 997_000_000, time.UTC), "9999-12-31 23:59:59.997000", "T\x00\x00\x00\x1a9999-12-31 23:59:59.997000"},
+		{"a bit in a sql_variant", typed("sql_variant"), true, "bit:1", "S\x00\x00\x00\x05bit:1"},
+		{"an integer in a sql_variant", typed("sql_variant"), int64(math.MinInt64), "integer:-9223372036854775808", "S\x00\x00\x00\x1cinteger:-9223372036854775808"},
+		{"a decimal in a sql_variant", typed("sql_variant"), []byte("-0.50"), "number:-0.50", "S\x00\x00\x00\x0cnumber:-0.50"},
+		{"a float in a sql_variant", typed("sql_variant"), 0.1, "float:0.1", "S\x00\x00\x00\x09float:0.1"},
+		{"a text in a sql_variant", typed("sql_variant"), "1", "text:1", "S\x00\x00\x00\x06text:1"},
+		{"bytes in a sql_variant", typed("sql_variant"), []byte{0, 255}, "bytes:0x00ff", "S\x00\x00\x00\x0cbytes:0x00ff"},
+		{"a moment in a sql_variant keeps all its digits", typed("sql_variant"), at, "time:9999-12-31 23:59:59.9999999", "S\x00\x00\x00\x20time:9999-12-31 23:59:59.9999999"},
+		{"a moment with an offset in a sql_variant", typed("sql_variant"), time.Date(2026, 1, 1, 1, 0, 0, 0, time.FixedZone("", -5400)), "time:2026-01-01 01:00:00.0000000-01:30",
+			"S\x00\x00\x00\x26time:2026-01-01 01:00:00.0000000-01:30"},
+		{"NULL in a sql_variant", typed("sql_variant"), nil, "NULL", "N"},
 		{"NULL", typed("int"), nil, "NULL", "N"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -200,8 +224,7 @@ func TestADriverThatGivesAnotherTypeIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := NewBatcher(p)
-	defer b.Release()
+	b := batcherOf(t, p, BatchOptions{})
 	if err := b.Append([]any{int64(1), true, "seven"}); err == nil || !strings.Contains(err.Error(), `"F"`) {
 		t.Fatalf("got %v", err)
 	}
@@ -218,12 +241,12 @@ func TestRoles(t *testing.T) {
 		{"names are found whatever their case", result, pipeline.Dataset{Key: []string{"ID"}, Label: "isfraud", Drop: []string{"country"}}, nil},
 		{"a label that isn't there names its neighbour", result, pipeline.Dataset{Key: []string{"Id"}, Label: "IsFruad"},
 			[]string{`dataset.label names "IsFruad"`, "Id, Amount, Country, IsFraud", `did you mean "IsFraud"`}},
-		{"all problems at once", result, pipeline.Dataset{Key: []string{"Nr"}, Label: "Label", Features: []string{"Amuont"}, Drop: []string{"Contry"}},
-			[]string{"dataset.key", "dataset.label", `"Amount"`, `"Country"`}},
+		{"all problems at once", result, pipeline.Dataset{Key: []string{"Nr"}, Label: "Label", Features: []string{"Amuont"}},
+			[]string{"dataset.key", "dataset.label", `"Amount"`}},
 		{"a column in two roles", result, pipeline.Dataset{Key: []string{"Id"}, Label: "IsFraud", Features: []string{"Id"}},
 			[]string{`dataset.features names "Id", which is the key already`}},
 		{"a dropped label", result, pipeline.Dataset{Key: []string{"Id"}, Label: "IsFraud", Drop: []string{"IsFraud"}},
-			[]string{`dataset.drop names "IsFraud", which is the label`}},
+			[]string{`dataset.label names "IsFraud", which dataset.drop or dataset.include leaves out`}},
 		{"no key", result, pipeline.Dataset{Label: "IsFraud"}, []string{"dataset.key is empty"}},
 		{"nothing left to learn from", result, pipeline.Dataset{Key: []string{"Id"}, Label: "IsFraud", Drop: []string{"Amount", "Country"}},
 			[]string{"no feature is left"}},
@@ -278,14 +301,23 @@ func TestWhatIsNotANumberIsRefusedWithAnExample(t *testing.T) {
 
 func batchOf(t *testing.T, p *Plan, rows ...[]any) arrow.RecordBatch {
 	t.Helper()
-	b := NewBatcher(p)
-	defer b.Release()
+	b := batcherOf(t, p, BatchOptions{})
 	for _, row := range rows {
 		if err := b.Append(row); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return b.Batch()
+}
+
+func batcherOf(t *testing.T, p *Plan, o BatchOptions) *Batcher {
+	t.Helper()
+	b, err := NewBatcher(p, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Release)
+	return b
 }
 
 func typed(name string) sqlserver.Column {

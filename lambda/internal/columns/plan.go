@@ -52,12 +52,18 @@ type Plan struct {
 // Schema is the schema of the batches and of the Parquet files.
 func (p *Plan) Schema() *arrow.Schema { return p.schema }
 
+// Hashes says whether a column is hashed, for which a Batcher needs the key.
+func (p *Plan) Hashes() bool {
+	return slices.ContainsFunc(p.Columns, func(c Column) bool { return c.hashed })
+}
+
 // Resolve finds the dataset's columns in a result, without regard to case as SQL Server does, and gives them their types, roles and rules.
 // What the dataset drops may be missing from the result, as Select leaves it out. All problems are reported at once.
 func Resolve(result []sqlserver.Column, d pipeline.Dataset) (*Plan, error) {
 	r := resolution{dataset: d, result: result, roles: map[int]manifest.Role{}}
 	r.names, r.problems = newNames(result)
 	r.dropColumns()
+	r.findRules()
 	r.giveRoles()
 	return r.plan()
 }
@@ -70,6 +76,7 @@ type resolution struct {
 	problems []error
 
 	dropped       []bool
+	rules         map[int]pipeline.ColumnRule
 	roles         map[int]manifest.Role
 	key, features []int
 }
@@ -106,6 +113,20 @@ func (r *resolution) dropColumns() {
 	}
 }
 
+func (r *resolution) findRules() {
+	r.rules = map[int]pipeline.ColumnRule{}
+	for _, name := range slices.Sorted(maps.Keys(r.dataset.Columns)) {
+		i := r.find("dataset.columns", name)
+		if i < 0 {
+			continue
+		}
+		if _, twice := r.rules[i]; twice {
+			r.problem("dataset.columns has two rules for %q", r.result[i].Name)
+		}
+		r.rules[i] = r.dataset.Columns[name]
+	}
+}
+
 func (r *resolution) giveRoles() {
 	d := r.dataset
 	trains := d.Format != pipeline.NoChannels
@@ -129,7 +150,7 @@ func (r *resolution) giveRoles() {
 		return
 	}
 	for i, c := range r.result {
-		if _, taken := r.roles[i]; taken || r.dropped[i] || c.Name == "" {
+		if _, taken := r.roles[i]; taken || r.dropped[i] || c.Name == "" || r.rules[i].Hash {
 			continue
 		}
 		r.roles[i] = manifest.FeatureRole
@@ -159,7 +180,6 @@ func (r *resolution) take(where, name string, role manifest.Role) int {
 func (r *resolution) plan() (*Plan, error) {
 	p := &Plan{Label: -1, Time: -1}
 	at := map[int]int{} // places in p.Columns by place in the result
-	rules := r.rules()
 	var fields []arrow.Field
 	for i, c := range r.result {
 		if r.dropped[i] {
@@ -175,7 +195,7 @@ func (r *resolution) plan() (*Plan, error) {
 			role = manifest.OtherRole
 		}
 		column := Column{Name: c.Name, Type: t, Nullable: c.Nullable, Role: role, source: i, sent: t}
-		if rule, ok := rules[i]; ok {
+		if rule, ok := r.rules[i]; ok {
 			if err := column.apply(rule); err != nil {
 				r.problem("dataset.columns.%s: %w", c.Name, err)
 			}
@@ -206,22 +226,6 @@ func (r *resolution) plan() (*Plan, error) {
 	}
 	p.schema = arrow.NewSchema(fields, nil)
 	return p, nil
-}
-
-// rules gives the rules by their column's place.
-func (r *resolution) rules() map[int]pipeline.ColumnRule {
-	rules := map[int]pipeline.ColumnRule{}
-	for _, name := range slices.Sorted(maps.Keys(r.dataset.Columns)) {
-		i := r.find("dataset.columns", name)
-		if i < 0 {
-			continue
-		}
-		if _, twice := rules[i]; twice {
-			r.problem("dataset.columns has two rules for %q", r.result[i].Name)
-		}
-		rules[i] = r.dataset.Columns[name]
-	}
-	return rules
 }
 
 // apply gives a column its rule. A cast was the server's.
