@@ -3,6 +3,7 @@ package constructs
 import (
 	"fmt"
 	"maps"
+	"strconv"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
@@ -19,7 +20,8 @@ type DataLakeProps struct {
 	// each other in a circle; a pattern does neither.
 	// Default: every role of the account that IAM allows to.
 	WriterRoles []string
-	// NoncurrentVersionDays is how long an overwritten or deleted object can still be restored.
+	// NoncurrentVersionDays is how long a deleted file of data can still be restored. Small objects can for a year: among them are
+	// the head of each pipeline and the manifests, which say what was committed.
 	// Default: 30 days.
 	NoncurrentVersionDays int
 	// RemoveData deletes bucket and key when the stack is destroyed.
@@ -41,6 +43,14 @@ type DataLake struct {
 
 // DefaultNoncurrentVersionDays is long enough to notice a wrong deletion at the end of a month.
 const DefaultNoncurrentVersionDays = 30
+
+// Every commit overwrites a pipeline's head, and a person who restores one of before needs the manifests that it reaches: the versions
+// of both are kept for a year. A lifecycle rule can't choose by the end of a key, so it chooses by size: a manifest of 25,000 files
+// is smaller than the limit, and what is small of the data costs little for a year.
+const (
+	recordVersionDays = 365
+	largestRecord     = 8 << 20
+)
 
 // incompleteUploadDays bounds what an export that died in a multipart upload leaves behind. A run takes minutes.
 const incompleteUploadDays = 2
@@ -77,10 +87,17 @@ func NewDataLake(scope constructs.Construct, id string, props *DataLakeProps) *D
 		LifecycleRules: &[]*awss3.LifecycleRule{{
 			Id:                                  jsii.String("remove-leftovers"),
 			AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(incompleteUploadDays)),
-			NoncurrentVersionExpiration:         awscdk.Duration_Days(jsii.Number(noncurrent)),
+			NoncurrentVersionExpiration:         awscdk.Duration_Days(jsii.Number(max(noncurrent, recordVersionDays))),
 			ExpiredObjectDeleteMarker:           jsii.Bool(true),
+		}, {
+			Id:                          jsii.String("remove-deleted-data"),
+			ObjectSizeGreaterThan:       jsii.Number(largestRecord),
+			NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(noncurrent)),
 		}},
 	})
+	// CloudFormation's schema has a string here, and the CDK writes a number.
+	bucket.Node().DefaultChild().(awss3.CfnBucket).AddPropertyOverride(
+		jsii.String("LifecycleConfiguration.Rules.1.ObjectSizeGreaterThan"), strconv.Itoa(largestRecord))
 	return &DataLake{Construct: this, Bucket: bucket, Key: key}
 }
 

@@ -308,10 +308,12 @@ func (m exportMap) tellFailure(next string) state {
 	}
 }
 
-// messageExpression is the function's own message where the failure is the function's: its cause is then the function's answer as JSON.
+// messageExpression is the function's own message where the failure is the function's: its cause is then the function's answer as
+// JSON, cut off where it is long, so it is searched as in whyExpression. What is found ends between two characters.
 const messageExpression = `(
   $cause := $exists($states.input.failure.Cause) ? $string($states.input.failure.Cause) : 'AWS gave no reason';
-  $contains($cause, /^\s*[{].*"errorMessage"/) ? $parse($cause).errorMessage : $cause
+  $found := $match($cause, /"errorMessage":\s*"((?:[^\x5c"]|\x5cu[0-9a-fA-F]{4}|\x5c[^u]){1,1500})/, 1);
+  $exists($found) ? $parse('"' & $found[0].groups[0] & '"') : $cause
 )`
 
 // role is what the state machine calls, and nothing else.

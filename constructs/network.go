@@ -72,7 +72,7 @@ type ImportedNetworkProps struct {
 	// PrivateSubnetRouteTableIDs in the order of the subnets.
 	// Default: none, which is enough where the endpoints exist.
 	PrivateSubnetRouteTableIDs []string
-	// EndpointsExist says that the VPC has the endpoints of S3, Secrets Manager and Step Functions, or another way to them.
+	// EndpointsExist says that the VPC has the endpoints of S3, Secrets Manager, Step Functions and SNS, or another way to them.
 	// Default: they are made.
 	EndpointsExist bool
 }
@@ -98,8 +98,8 @@ func ImportNetwork(scope constructs.Construct, id string, props *ImportedNetwork
 	}
 	network := newNetwork(this, vpc, &awsec2.SubnetSelection{SubnetType: awsec2.SubnetType_PRIVATE_WITH_EGRESS})
 	if !props.EndpointsExist {
-		// Their private DNS names are the whole VPC's: from now on everybody else there reaches Secrets Manager and Step
-		// Functions through them too, and would be cut off if only the exports were let in. They have private addresses, and
+		// Their private DNS names are the whole VPC's: from now on everybody else there reaches these services
+		// through them too, and would be cut off if only the exports were let in. They have private addresses, and
 		// who may call is IAM's to say.
 		network.addEndpoints(awsec2.Peer_AnyIpv4())
 	}
@@ -128,7 +128,8 @@ func newNetwork(this constructs.Construct, vpc awsec2.IVpc, subnets *awsec2.Subn
 	return n
 }
 
-// addEndpoints makes what the parts in the VPC call: the export reads its secret, writes to S3 and starts the workflow;
+// addEndpoints makes what the parts in the VPC call: the export reads its secret, writes to S3, starts the workflow and tells
+// what its doctor finds;
 // training jobs and endpoints read and write S3. Logs, images and the smoke test don't go through the VPC: Lambda,
 // SageMaker and Step Functions carry them. The interface endpoints let clients in.
 func (n *Network) addEndpoints(clients awsec2.IPeer) {
@@ -150,6 +151,7 @@ func (n *Network) addEndpoints(clients awsec2.IPeer) {
 	}
 	interfaceEndpoint("SecretsManager", awsec2.InterfaceVpcEndpointAwsService_SECRETS_MANAGER())
 	interfaceEndpoint("StepFunctions", awsec2.InterfaceVpcEndpointAwsService_STEP_FUNCTIONS())
+	interfaceEndpoint("Notices", awsec2.InterfaceVpcEndpointAwsService_SNS())
 }
 
 // ExportPlacement puts export functions here.

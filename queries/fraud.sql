@@ -44,6 +44,9 @@ SELECT
     t.TxLastHour,
     CASE WHEN t.DeviceId IS NULL THEN 0 ELSE 1 END AS KnownDevice
 FROM dbo.Transactions AS t
+-- Half a year up to the run: how fraud looked longer ago teaches little. The window slides with the run's scheduled time, so a
+-- run that is made again reads the same days.
+WHERE t.OccurredAt >= @windowStart
 -- A chargeback takes up to two weeks to arrive. Before that "not fraud" only means "not yet known to be fraud", and a
 -- model that learns from it learns that the newest fraud is honest.
-WHERE t.OccurredAt < DATEADD(day, -14, @runTime)
+AND t.OccurredAt < DATEADD(day, -14, @windowEnd)

@@ -348,7 +348,7 @@ func TestTheProjectsOwnFileDecodes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if names := slices.Sorted(maps.Keys(pipelines)); !slices.Equal(names, []string{"churn", "demand", "fraud"}) {
+		if names := slices.Sorted(maps.Keys(pipelines)); !slices.Equal(names, []string{"churn", "demand", "fraud", "sales"}) {
 			t.Errorf("%s has %v", environment, names)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // TestTemplatesAreTheGoldenOnes shows what a change does to the templates of every environment. The hash of an asset
-// depends on the functions' source, and the definition of the state machine has tests of its own: both are left out.
+// depends on the functions' source, and the definitions of the state machines have tests of their own: both are left out.
 func TestTemplatesAreTheGoldenOnes(t *testing.T) {
 	each(t, func(t *testing.T, environment, stack string, tpl template) {
 		got := normalised(t, tpl)
@@ -41,7 +41,7 @@ func normalised(t *testing.T, tpl template) []byte {
 	t.Helper()
 	for id, machine := range tpl.of("AWS::StepFunctions::StateMachine") {
 		properties := maps.Clone(machine.Properties)
-		properties["DefinitionString"] = "(see test/workflow)"
+		properties["DefinitionString"] = "(see exportmap_test.go and test/workflow)"
 		resources := maps.Clone(tpl.Resources)
 		machine.Properties = properties
 		resources[id] = machine

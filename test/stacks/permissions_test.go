@@ -53,21 +53,37 @@ func TestNoRoleMayDoMoreThanItNames(t *testing.T) {
 	})
 }
 
-// TestTheFunctionsAndTheSchedulerMayDoExactlyThis is the whole of three roles. That of the workflow is held against its
+// TestTheFunctionsAndTheSchedulerMayDoExactlyThis is the whole of four roles. That of the workflow is held against its
 // definition in test/workflow.
 func TestTheFunctionsAndTheSchedulerMayDoExactlyThis(t *testing.T) {
-	const foundation = "output of ml-prod-foundation"
+	const (
+		foundation = "output of ml-prod-foundation"
+		states     = "arn:aws:states:eu-central-1:333333333333:"
+	)
 	want := map[string][]string{
 		"PipelineExportRole": {
 			"AttachToTheVpc: ec2:AssignPrivateIpAddresses ec2:CreateNetworkInterface ec2:DeleteNetworkInterface ec2:DescribeNetworkInterfaces ec2:DescribeSubnets ec2:UnassignPrivateIpAddresses on *",
+			"EncryptNotices: kms:Decrypt kms:GenerateDataKey on " + foundation + " DataLakeKey if StringEquals kms:ViaService=sns.eu-central-1.amazonaws.com",
 			"EncryptRuns: kms:Decrypt kms:GenerateDataKey on " + foundation + " DataLakeKey if StringEquals kms:ViaService=s3.eu-central-1.amazonaws.com",
 			"HandOverFailures: lambda:InvokeFunction on PipelineNotifyFunction.Arn",
+			"LookAtTheMap: states:DescribeExecution on " + states + "execution:ml-prod-fraud-export:*",
 			"OpenTheDatabaseSecret: kms:Decrypt on arn:aws:kms:eu-central-1:333333333333:key/* if StringEquals kms:ViaService=secretsmanager.eu-central-1.amazonaws.com and StringLike kms:EncryptionContext:SecretARN=arn:aws:secretsmanager:eu-central-1:333333333333:secret:ml/prod/sqlserver-export-??????",
 			"ReadTheDatabaseSecret: secretsmanager:GetSecretValue on arn:aws:secretsmanager:eu-central-1:333333333333:secret:ml/prod/sqlserver-export-??????",
-			"SeeWhatIsMissing: s3:ListBucket on " + foundation + " DataLakeBucket",
+			"SeeWhatIsThere: s3:ListBucket on " + foundation + " DataLakeBucket",
+			"StartTheMap: states:StartExecution on " + states + "stateMachine:ml-prod-fraud-export",
 			"StartTheWorkflow: states:StartExecution on PipelineWorkflowStateMachine",
+			"SweepRuns: s3:DeleteObject on " + foundation + " DataLakeBucket/fraud/runs/*",
+			"TellWhatTheDoctorFinds: sns:Publish on " + foundation + " NoticesTopic",
 			"WriteItsLog: logs:CreateLogStream logs:PutLogEvents on PipelineExportLogs.Arn",
-			"WriteRuns: s3:AbortMultipartUpload s3:GetObject s3:PutObject on " + foundation + " DataLakeBucket/fraud/*",
+			"WriteRuns: s3:AbortMultipartUpload s3:GetObject s3:GetObjectVersion s3:PutObject on " + foundation + " DataLakeBucket/fraud/*",
+		},
+		"PipelineExportMapRole": {
+			"FindTheFailure: states:ListExecutions states:ListMapRuns on " + states + "execution:ml-prod-fraud-export:* " + states + "mapRun:ml-prod-fraud-export/*",
+			"OpenTheList: kms:Decrypt on " + foundation + " DataLakeKey if StringEquals kms:ViaService=s3.eu-central-1.amazonaws.com",
+			"ReadPartitionsAndTell: lambda:InvokeFunction on PipelineExportFunction.Arn PipelineNotifyFunction.Arn",
+			"ReadTheList: s3:GetObject on " + foundation + " DataLakeBucket/fraud/runs/*",
+			"StartTheChildren: states:StartExecution on " + states + "stateMachine:ml-prod-fraud-export",
+			"WatchTheChildren: states:DescribeExecution states:StopExecution on " + states + "execution:ml-prod-fraud-export/* " + states + "execution:ml-prod-fraud-export:*",
 		},
 		"PipelineNotifyRole": {
 			"EncryptNotices: kms:Decrypt kms:GenerateDataKey on " + foundation + " DataLakeKey if StringEquals kms:ViaService=sns.eu-central-1.amazonaws.com",

@@ -28,6 +28,61 @@ var stateful = map[string][]string{
 	"local":   {"AWS::KMS::Key DataLakeKey6ACD72F9", "AWS::S3::Bucket DataLakeBucketEF1CCA5A", "AWS::SNS::Topic NoticesTopic898AF2CD"},
 }
 
+// onlyExports is the pipeline of cdk.json without training and endpoint.
+const onlyExports = "sales"
+
+func TestAPipelineThatOnlyExportsHasNothingToTrainWith(t *testing.T) {
+	tpl := templates["prod"][onlyExports]
+	if got := len(tpl.of("AWS::StepFunctions::StateMachine")); got != 1 {
+		t.Errorf("%d state machines, want that of large exports alone", got)
+	}
+	if got := text(tpl); strings.Contains(got, "sagemaker.amazonaws.com") || strings.Contains(got, `"sagemaker:`) {
+		t.Error("something may call SageMaker, or be called by it")
+	}
+	function := tpl.only(t, "AWS::Lambda::Function", "PipelineExport")
+	if got := function.at("Environment", "Variables", "STATE_MACHINE_ARN"); got != nil {
+		t.Errorf("the export would start %v", got)
+	}
+}
+
+func TestAFunctionKnowsTheStateMachineThatIsMadeAfterIt(t *testing.T) {
+	each(t, func(t *testing.T, environment, stack string, tpl template) {
+		if stack == "Foundation" {
+			return
+		}
+		machine := tpl.only(t, "AWS::StepFunctions::StateMachine", "PipelineExportMap")
+		name := "ml-" + environment + "-" + stack + "-export"
+		if got := machine.at("StateMachineName"); got != name {
+			t.Errorf("the state machine is called %v, want %s", got, name)
+		}
+		function := tpl.only(t, "AWS::Lambda::Function", "PipelineExport")
+		if got := text(function.at("Environment", "Variables", "EXPORT_MACHINE_ARN")); !strings.HasSuffix(got, ":stateMachine:"+name+`"`) {
+			t.Errorf("the export would hand over to %s", got)
+		}
+	})
+}
+
+func TestTheDoctorComesWithEachDeployment(t *testing.T) {
+	each(t, func(t *testing.T, _, stack string, tpl template) {
+		if stack == "Foundation" {
+			return
+		}
+		rule := tpl.only(t, "AWS::Events::Rule", "PipelineExportDoctor")
+		want := `{"detail":{"stack-id":[{"Ref":"AWS::StackId"}],"status-details":{"status":["CREATE_COMPLETE","UPDATE_COMPLETE"]}},` +
+			`"detail-type":["CloudFormation Stack Status Change"],"source":["aws.cloudformation"]}`
+		if got := text(rule.at("EventPattern")); got != want {
+			t.Errorf("the rule waits for %s, want %s", got, want)
+		}
+		if got := text(rule.at("Targets")); !strings.Contains(got, "PipelineExportFunction") {
+			t.Errorf("the rule invokes %s", got)
+		}
+		permission := tpl.only(t, "AWS::Lambda::Permission", "PipelineExportFunctionInvokedByDoctor")
+		if got := text(permission.at("SourceArn")); !strings.Contains(got, "PipelineExportDoctor") || permission.at("Principal") != "events.amazonaws.com" {
+			t.Errorf("%s may invoke the export for %s, want the doctor's rule alone", permission.at("Principal"), got)
+		}
+	})
+}
+
 var statefulTypes = []string{
 	"AWS::EC2::Subnet", "AWS::EC2::VPC", "AWS::KMS::Key", "AWS::RDS::DBInstance", "AWS::S3::Bucket", "AWS::SNS::Topic",
 	"AWS::SecretsManager::Secret",
@@ -87,8 +142,9 @@ func TestTheBucketGuardsItsObjects(t *testing.T) {
 				{"is never public", []string{"PublicAccessBlockConfiguration"},
 					`{"BlockPublicAcls":true,"BlockPublicPolicy":true,"IgnorePublicAcls":true,"RestrictPublicBuckets":true}`},
 				{"knows no ACLs", []string{"OwnershipControls"}, `{"Rules":[{"ObjectOwnership":"BucketOwnerEnforced"}]}`},
-				{"removes leftovers", []string{"LifecycleConfiguration"},
-					`{"Rules":[{"AbortIncompleteMultipartUpload":{"DaysAfterInitiation":2},"ExpiredObjectDeleteMarker":true,"Id":"remove-leftovers","NoncurrentVersionExpiration":{"NoncurrentDays":30},"Status":"Enabled"}]}`},
+				{"removes leftovers, and keeps what says what was committed for a year", []string{"LifecycleConfiguration"},
+					`{"Rules":[{"AbortIncompleteMultipartUpload":{"DaysAfterInitiation":2},"ExpiredObjectDeleteMarker":true,"Id":"remove-leftovers","NoncurrentVersionExpiration":{"NoncurrentDays":365},"Status":"Enabled"},` +
+						`{"Id":"remove-deleted-data","NoncurrentVersionExpiration":{"NoncurrentDays":30},"ObjectSizeGreaterThan":"8388608","Status":"Enabled"}]}`},
 			} {
 				if got := text(bucket.at(c.path...)); got != c.want {
 					t.Errorf("a bucket that %s: %v is\n%s, want\n%s", c.what, c.path, got, c.want)
@@ -137,7 +193,7 @@ func TestFunctionsHaveTheirLimits(t *testing.T) {
 			t.Errorf("an export that is given up goes to %s, want the notify function", got)
 		}
 		wantAttempts, wantAge := 2.0, 3600.0
-		if stack == "demand" { // the next tick comes before a retry would help
+		if stack == "demand" || stack == "sales" { // the next tick comes before a retry would help
 			wantAttempts, wantAge = 0, 300
 		}
 		if attempts, age := retries.at("MaximumRetryAttempts"), retries.at("MaximumEventAgeInSeconds"); attempts != wantAttempts || age != wantAge {
@@ -167,9 +223,9 @@ func TestLogsAreNotKeptForEver(t *testing.T) {
 
 func TestSchedulesAreBounded(t *testing.T) {
 	expressions := map[string]map[string]string{
-		"dev":   {"fraud": "cron(0 3 * * ? *) Europe/Berlin", "churn": "cron(0 4 ? * MON *) Europe/Berlin", "demand": "rate(1 hour) UTC"},
-		"prod":  {"fraud": "cron(0 3 * * ? *) Europe/Berlin", "churn": "cron(0 4 ? * MON *) Europe/Berlin", "demand": "rate(5 minutes) UTC"},
-		"local": {"demand": "rate(1 minute) UTC"},
+		"dev":   {"fraud": "cron(0 3 * * ? *) Europe/Berlin", "churn": "cron(0 4 ? * MON *) Europe/Berlin", "demand": "rate(1 hour) UTC", "sales": "rate(1 hour) UTC"},
+		"prod":  {"fraud": "cron(0 3 * * ? *) Europe/Berlin", "churn": "cron(0 4 ? * MON *) Europe/Berlin", "demand": "rate(5 minutes) UTC", "sales": "rate(5 minutes) UTC"},
+		"local": {"demand": "rate(1 minute) UTC", "sales": "rate(1 minute) UTC"},
 	}
 	each(t, func(t *testing.T, environment, stack string, tpl template) {
 		if stack == "Foundation" {
@@ -205,11 +261,18 @@ func TestThePipelineIsWatched(t *testing.T) {
 			return
 		}
 		want := map[string]string{
-			"PipelineScheduleAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible",
-			"PipelineExportAlarm":   "AWS/Lambda Errors",
-			"PipelineNotifyAlarm":   "AWS/Lambda Errors",
-			"PipelineWorkflowAlarm": "AWS/States ExecutionsFailed",
-			"PipelineAbortAlarm":    "AWS/States ExecutionsAborted",
+			"PipelineScheduleAlarm":       "AWS/SQS ApproximateNumberOfMessagesVisible",
+			"PipelineExportAlarm":         "AWS/Lambda Errors",
+			"PipelineNotifyAlarm":         "AWS/Lambda Errors",
+			"PipelineExportMapAlarm":      "AWS/States ExecutionsFailed",
+			"PipelineExportMapTimeAlarm":  "AWS/States ExecutionsTimedOut",
+			"PipelineExportMapAbortAlarm": "AWS/States ExecutionsAborted",
+		}
+		if stack != onlyExports {
+			want["PipelineWorkflowAlarm"], want["PipelineAbortAlarm"] = "AWS/States ExecutionsFailed", "AWS/States ExecutionsAborted"
+		}
+		if got := len(tpl.of("AWS::CloudWatch::Alarm")); got != len(want) {
+			t.Errorf("%d alarms, want %d", got, len(want))
 		}
 		for prefix, metric := range want {
 			alarm := tpl.only(t, "AWS::CloudWatch::Alarm", prefix)
@@ -258,8 +321,8 @@ func TestAProvisionedDatabaseIsGuarded(t *testing.T) {
 
 func TestTheNetworkReachesWhatTheFlowCallsAndNoMore(t *testing.T) {
 	for environment, want := range map[string][]string{
-		"dev":     {".s3", ".secretsmanager", ".states"},
-		"staging": {".s3", ".secretsmanager", ".states"},
+		"dev":     {".s3", ".secretsmanager", ".sns", ".states"},
+		"staging": {".s3", ".secretsmanager", ".sns", ".states"},
 		"prod":    nil, // they exist
 		"local":   nil, // no network
 	} {
@@ -338,9 +401,15 @@ func TestEverythingIsTagged(t *testing.T) {
 
 func TestOutputsAreWhatOtherToolsRead(t *testing.T) {
 	each(t, func(t *testing.T, _, stack string, tpl template) {
-		want := []string{"EndpointName", "ExportFunctionName", "ScheduleName", "StateMachineArn"}
-		if stack == "Foundation" {
+		want := []string{"EndpointName", "ExportFunctionName", "ExportMapArn", "ScheduleName", "StateMachineArn"}
+		switch stack {
+		case "Foundation":
 			want = []string{"DataBucketName", "TopicArn"}
+		case onlyExports:
+			want = []string{"ExportFunctionName", "ExportMapArn", "ScheduleName"}
+		}
+		if len(tpl.Outputs) < len(want) {
+			t.Errorf("the outputs are %v", slices.Sorted(maps.Keys(tpl.Outputs)))
 		}
 		for _, name := range want {
 			if _, ok := tpl.Outputs[name]; !ok {

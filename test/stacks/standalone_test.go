@@ -36,8 +36,8 @@ func minimal(bucket awss3.IBucket, topic awssns.ITopic, code awslambda.Code) *co
 		Topic:              topic,
 		Alarms:             constructs.NoAlarms("watched by the shop's own dashboards"),
 		ScheduleExpression: "rate(1 day)",
-		Training:           constructs.TrainingProps{InstanceType: "ml.m6i.large", Hyperparameters: map[string]string{"num_round": "10"}},
-		Endpoint:           constructs.EndpointProps{InstanceType: "ml.m6i.large"},
+		Training:           &constructs.TrainingProps{InstanceType: "ml.m6i.large", Hyperparameters: map[string]string{"num_round": "10"}},
+		Endpoint:           &constructs.EndpointProps{InstanceType: "ml.m6i.large"},
 		ExportCode:         code,
 		NotifyCode:         code,
 	}
@@ -58,7 +58,8 @@ func TestAPipelineStandsAloneInSomebodysApp(t *testing.T) {
 			"FunctionName": "shop-live-returns-export", "MemorySize": 1769, "Timeout": 900, "Architectures": []string{"arm64"},
 			"Environment": map[string]any{"Variables": map[string]any{
 				"DATA_BUCKET": "shop-data", "DATA_KEY_ARN": "", "DATABASE_SECRET_ARN": "shop/reader",
-				"STATE_MACHINE_ARN": assertions.Match_AnyValue(), "DATABASE_HOST": assertions.Match_Absent(),
+				"STATE_MACHINE_ARN": assertions.Match_AnyValue(), "EXPORT_MACHINE_ARN": assertions.Match_AnyValue(),
+				"TOPIC_ARN": "arn:aws:sns:eu-west-1:444444444444:shop", "DATABASE_HOST": assertions.Match_Absent(), "REPLICA_HOST": assertions.Match_Absent(),
 			}},
 		}},
 		"Lambda retries twice within an hour": {"AWS::Lambda::EventInvokeConfig", map[string]any{
@@ -118,6 +119,13 @@ func TestConstructsRefuseWhatCannotWork(t *testing.T) {
 				constructs.NewRetrainingPipeline(stack, "Returns", props)
 			},
 			"lower-case letters, digits and single hyphens only",
+		},
+		"an endpoint without a model": {
+			func(stack awscdk.Stack, props *constructs.RetrainingPipelineProps) {
+				props.Training = nil
+				constructs.NewRetrainingPipeline(stack, "Returns", props)
+			},
+			"has a training or an endpoint without the other",
 		},
 		"a processor that Lambda doesn't have": {
 			func(stack awscdk.Stack, props *constructs.RetrainingPipelineProps) {
