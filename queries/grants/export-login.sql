@@ -1,4 +1,4 @@
--- Makes the login that exports read with: SELECT on the tables that the pipelines name, and nothing else.
+-- Makes the login that exports read with: SELECT on the tables that the pipelines name, and what else -v See lists.
 --
 -- Run it with sqlcmd as a login that may create logins (on Amazon RDS, the master user), once for each database and again
 -- whenever tables are added or the password changes. It may be run as often as one likes: afterwards the login has exactly
@@ -6,7 +6,8 @@
 --
 --     read -rs ExportPassword && export ExportPassword     (type the password that the export's secret holds)
 --     sqlcmd -S tcp:sqlserver.example.com,1433 -N -U admin -i queries/grants/export-login.sql \
---         -v ExportLogin=pipeline_export DatabaseName=shop Tables="dbo.Transactions,dbo.Customers,dbo.Sales"
+--         -v ExportLogin=pipeline_export DatabaseName=shop Tables="dbo.Transactions,dbo.Customers,dbo.Sales" \
+--         See=nothing
 --
 -- -N has sqlcmd verify the server's certificate. Amazon signs those of RDS itself: put its bundle into the system's trust
 -- store first (https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem), and don't switch the check off with -C.
@@ -14,8 +15,19 @@
 -- sqlcmd asks for the master user's password. The export's password may have neither a quote nor a dollar sign; those that
 -- this project's stacks generate have none.
 --
--- What it does not grant, on purpose: VIEW DATABASE STATE, VIEW DEFINITION and UNMASK. A column with a dynamic mask would be
--- exported masked: take it out of the query, or have its owner decide to GRANT UNMASK.
+-- Every load needs SELECT and no more: the server tells who may read a table also its columns, indexes, masks and encryption, and to anybody
+-- its row versions. What else the login may see is the database owner's to decide. -v See=nothing, or one or more of these words with commas:
+--
+--     transactions   names the session that holds an append load by rowversion back, when a transaction stays open. Without it the export
+--                    says that it is held back, and not by whom. VIEW SERVER STATE (from 2022 on VIEW SERVER PERFORMANCE STATE).
+--     statistics     divides a large table (source.partitionBy) by its histogram, on servers that ask for more than SELECT there. Without it
+--                    the ranges are even between the lowest and the highest value. VIEW DATABASE STATE (from 2022 on VIEW DATABASE
+--                    PERFORMANCE STATE).
+--     policies       finds row-level security on the tables. Without it an export doesn't know that rows are hidden from it! VIEW DEFINITION
+--                    on the schemas of the policies that the tables have now; run the script again when one is added.
+--
+-- What it never grants: UNMASK. A column with a dynamic mask would be exported masked, so the export refuses it by name: take it out of the
+-- query, list it under dataset.drop, or have its owner decide to GRANT UNMASK.
 :on error exit
 
 SET NOCOUNT ON;
@@ -39,12 +51,35 @@ IF @login = SUSER_SNAME() OR IS_SRVROLEMEMBER(N'sysadmin', @login) = 1
 IF LEN(@password) < 16
     THROW 50003, N'ExportPassword is shorter than 16 characters: take the one from the secret.', 1;
 
+-- A misspelt word would be a right that somebody thinks is there.
+DECLARE @words nvarchar(max) = REPLACE(N'$(See)', N' ', N'') + N',';
+DECLARE @word nvarchar(60);
+DECLARE @message nvarchar(2048);
+WHILE CHARINDEX(N',', @words) > 0
+BEGIN
+    SET @word = LEFT(@words, CHARINDEX(N',', @words) - 1);
+    SET @words = STUFF(@words, 1, CHARINDEX(N',', @words), N'');
+    IF @word NOT IN (N'nothing', N'transactions', N'statistics', N'policies')
+    BEGIN
+        SET @message = N'"' + @word + N'" in -v See is none of nothing, transactions, statistics and policies.';
+        THROW 50005, @message, 1;
+    END;
+END;
+
 -- CREATE LOGIN takes no variables, so the statement is put together; QUOTENAME keeps a name or password from ending early.
 IF SUSER_ID(@login) IS NULL
     SET @statement = N'CREATE LOGIN ' + QUOTENAME(@login)
         + N' WITH PASSWORD = N' + QUOTENAME(@password, N'''') + N', CHECK_POLICY = ON, CHECK_EXPIRATION = OFF';
 ELSE
     SET @statement = N'ALTER LOGIN ' + QUOTENAME(@login) + N' WITH PASSWORD = N' + QUOTENAME(@password, N'''');
+EXEC sys.sp_executesql @statement;
+
+-- As text, because a server refuses a batch with a permission that its version doesn't know.
+DECLARE @transactions nvarchar(60) = CASE WHEN CAST(SERVERPROPERTY('ProductMajorVersion') AS int) >= 16 THEN N'VIEW SERVER PERFORMANCE STATE' ELSE N'VIEW SERVER STATE' END;
+IF CHARINDEX(N',transactions,', N',' + REPLACE(N'$(See)', N' ', N'') + N',') > 0
+    SET @statement = N'GRANT ' + @transactions + N' TO ' + QUOTENAME(@login);
+ELSE
+    SET @statement = N'REVOKE ' + @transactions + N' FROM ' + QUOTENAME(@login);
 EXEC sys.sp_executesql @statement;
 GO
 
@@ -128,16 +163,58 @@ BEGIN
     END;
 END;
 
+-- What the login may see besides, at what the list says: granted or taken back.
+DECLARE @see nvarchar(max) = N',' + REPLACE(N'$(See)', N' ', N'') + N',';
+DECLARE @statistics nvarchar(60) = CASE WHEN CAST(SERVERPROPERTY('ProductMajorVersion') AS int) >= 16 THEN N'VIEW DATABASE PERFORMANCE STATE' ELSE N'VIEW DATABASE STATE' END;
+DECLARE @schema int = 0;
+
+IF CHARINDEX(N',statistics,', @see) > 0
+    SET @statement = N'GRANT ' + @statistics + N' TO [pipeline_reader]';
+ELSE
+    SET @statement = N'REVOKE ' + @statistics + N' FROM [pipeline_reader]';
+EXEC sys.sp_executesql @statement;
+
+-- Each schema once: those that hold a policy of a listed table, and those that an earlier run granted.
+WHILE @schema IS NOT NULL
+BEGIN
+    SET @schema = (
+        SELECT MIN(x.schema_id)
+        FROM sys.schemas AS x
+        WHERE x.schema_id > @schema
+            AND (EXISTS (SELECT 1 FROM sys.database_permissions AS g
+                    WHERE g.grantee_principal_id = DATABASE_PRINCIPAL_ID(N'pipeline_reader') AND g.class = 3 AND g.major_id = x.schema_id)
+                OR EXISTS (SELECT 1 FROM sys.security_policies AS p
+                    JOIN sys.security_predicates AS q ON q.object_id = p.object_id
+                    JOIN @wanted AS w ON w.ObjectId = q.target_object_id
+                    WHERE p.schema_id = x.schema_id)));
+
+    IF @schema IS NOT NULL
+    BEGIN
+        IF CHARINDEX(N',policies,', @see) > 0 AND EXISTS (SELECT 1 FROM sys.security_policies AS p
+                JOIN sys.security_predicates AS q ON q.object_id = p.object_id
+                JOIN @wanted AS w ON w.ObjectId = q.target_object_id
+                WHERE p.schema_id = @schema)
+            SET @statement = N'GRANT VIEW DEFINITION ON SCHEMA::' + QUOTENAME(SCHEMA_NAME(@schema)) + N' TO [pipeline_reader]';
+        ELSE
+            SET @statement = N'REVOKE VIEW DEFINITION ON SCHEMA::' + QUOTENAME(SCHEMA_NAME(@schema)) + N' FROM [pipeline_reader]';
+        EXEC sys.sp_executesql @statement;
+    END;
+END;
+
 COMMIT TRANSACTION;
 GO
 
--- What the login may do now: CONNECT, the denials, and SELECT on the tables ----------------------------------------------
+-- What the login may do now: CONNECT, the denials, SELECT on the tables, and what else it may see ----------------------------------------------
 
 SELECT
     USER_NAME(p.grantee_principal_id) AS Grantee,
     p.state_desc AS State,
     p.permission_name AS Permission,
-    COALESCE(OBJECT_SCHEMA_NAME(p.major_id) + N'.' + OBJECT_NAME(p.major_id), N'the database') AS OnWhat
+    CASE p.class
+        WHEN 1 THEN OBJECT_SCHEMA_NAME(p.major_id) + N'.' + OBJECT_NAME(p.major_id)
+        WHEN 3 THEN N'the schema ' + SCHEMA_NAME(p.major_id)
+        ELSE N'the database'
+    END AS OnWhat
 FROM sys.database_permissions AS p
 WHERE p.grantee_principal_id IN (DATABASE_PRINCIPAL_ID(N'$(ExportLogin)'), DATABASE_PRINCIPAL_ID(N'pipeline_reader'))
 ORDER BY Grantee, State, Permission, OnWhat;

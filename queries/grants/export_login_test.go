@@ -24,6 +24,7 @@ func script(t *testing.T) (raw, substituted string) {
 		"$(ExportPassword)", "a password of 24 letters",
 		"$(DatabaseName)", "shop",
 		"$(Tables)", "dbo.Transactions,dbo.Customers",
+		"$(See)", "transactions,policies",
 		":on error exit", "",
 	).Replace(string(b))
 	return string(b), substituted
@@ -52,12 +53,12 @@ func TestTheScriptIsTSQL(t *testing.T) {
 		}
 	}
 	// The parser skips what it doesn't know, so what matters is counted.
-	if throws != 3 || executes != 3 {
-		t.Errorf("the parser saw %d refusals and %d statements to execute, want 3 and 3", throws, executes)
+	if throws != 3 || executes != 5 {
+		t.Errorf("the parser saw %d refusals and %d statements to execute, want 3 and 5", throws, executes)
 	}
 }
 
-func TestTheScriptGrantsNothingButSelect(t *testing.T) {
+func TestTheScriptGrantsSelectAndWhatItIsAskedFor(t *testing.T) {
 	raw, _ := script(t)
 	var code []string
 	for line := range strings.Lines(raw) {
@@ -65,9 +66,32 @@ func TestTheScriptGrantsNothingButSelect(t *testing.T) {
 		code = append(code, before)
 	}
 	text := strings.Join(code, "")
-	grants := regexp.MustCompile(`GRANT [A-Z, ]+`).FindAllString(text, -1)
-	if !slices.Equal(grants, []string{"GRANT SELECT ON "}) {
-		t.Errorf("the script grants %q", grants)
+	grants := regexp.MustCompile(`GRANT [^\n]*`).FindAllString(text, -1)
+	want := []string{
+		"GRANT ' + @transactions + N' TO ' + QUOTENAME(@login);",
+		"GRANT SELECT ON ' + QUOTENAME(OBJECT_SCHEMA_NAME(@object)) + N'.' + QUOTENAME(OBJECT_NAME(@object)) + N' TO [pipeline_reader]';",
+		"GRANT ' + @statistics + N' TO [pipeline_reader]';",
+		"GRANT VIEW DEFINITION ON SCHEMA::' + QUOTENAME(SCHEMA_NAME(@schema)) + N' TO [pipeline_reader]';",
+	}
+	if !slices.Equal(grants, want) {
+		t.Errorf("the script grants %q, want %q", grants, want)
+	}
+	if got := strings.Count(text, "REVOKE "); got != len(want) {
+		t.Errorf("%d kinds of rights are granted and %d are taken back: what an earlier run granted would stay", len(want), got)
+	}
+	for word, permissions := range map[string][]string{
+		"transactions": {"VIEW SERVER PERFORMANCE STATE", "VIEW SERVER STATE"},
+		"statistics":   {"VIEW DATABASE PERFORMANCE STATE", "VIEW DATABASE STATE"},
+	} {
+		if !strings.Contains(text, "N',"+word+",'") {
+			t.Errorf("-v See=%s does nothing", word)
+		}
+		if want := "THEN N'" + permissions[0] + "' ELSE N'" + permissions[1] + "' END;"; !strings.Contains(text, want) {
+			t.Errorf("-v See=%s doesn't choose among %q", word, permissions)
+		}
+	}
+	if strings.Contains(text, "UNMASK") {
+		t.Error("the script takes masks off, which is for the data's owner to decide")
 	}
 	if !strings.Contains(text, "DENY INSERT, UPDATE, DELETE, ALTER TO ") {
 		t.Error("the script doesn't deny writing")
@@ -91,7 +115,7 @@ func TestTheScriptTakesTheVariablesThatItsExampleGives(t *testing.T) {
 			t.Errorf("the example gives no %s", variable)
 		}
 	}
-	if strings.Contains(header, "ExportPassword=") || len(used) != 4 {
+	if strings.Contains(header, "ExportPassword=") || len(used) != 5 {
 		t.Errorf("the script takes %v; the password doesn't belong on the command line", used)
 	}
 	// sqlcmd looks for variables in comments too, and stops at one that it can't read.
