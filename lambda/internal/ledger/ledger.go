@@ -306,8 +306,12 @@ func (l Ledger) Commit(ctx context.Context, f Frozen, before Head, m manifest.Ma
 		return Commit{}, 0, fmt.Errorf("run %s was planned %s ago, and is committed within %s or not at all, because what was read of it is swept then: "+
 			"invoke the function with a later scheduledTime, or with this one when the plan %s is gone", f.Run, age.Round(time.Hour), CommitWithin, f.Key)
 	}
+	c, outcome, err := l.after(ctx, f, before, m.Attempt)
+	if err != nil || outcome != Moved {
+		return c, outcome, err // the head that was read for this commit reaches the run already
+	}
 	if f.Load == pipeline.Append && f.HeadETag != before.ETag || next.Generation < before.Generation {
-		return l.after(ctx, f, before, m.Attempt)
+		return Commit{}, Moved, nil
 	}
 	m.Parent, m.CommittedAt = before.Manifest, time.Now().UTC()
 	body, err := json.MarshalIndent(m, "", "  ")

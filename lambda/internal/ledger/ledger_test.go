@@ -306,10 +306,11 @@ func TestARunThatIsOvertakenByAnother(t *testing.T) {
 	}
 }
 
-// Every order of the steps of two attempts, as far as chance goes.
+// Every order of the steps of two attempts at a run and one at another, as far as chance goes.
 func TestAttemptsThatAlternate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for seed := range uint64(300) {
+		for seed := range uint64(600) {
+			load := []pipeline.Load{pipeline.Append, pipeline.Full}[seed%2]
 			store := memory.New()
 			var turns memory.Turns
 			process := func(n int, id run.ID) func() {
@@ -319,7 +320,7 @@ func TestAttemptsThatAlternate(t *testing.T) {
 						turns.Wait(n, call.Operation+" "+call.Key)
 						return 0
 					}
-					_, err := attempt(ctx, open(client), id, fmt.Sprint("a", n), pipeline.Append)
+					_, err := attempt(ctx, open(client), id, fmt.Sprint("a", n), load)
 					if err != nil && !errors.Is(err, errMoved) {
 						t.Errorf("seed %d: %v", seed, err)
 					}

@@ -18,10 +18,26 @@ type Turns struct {
 
 // Turn is a step that waits to be taken.
 type Turn struct {
-	// Process is the process's place among those of Run, and What says which step it is.
+	// Process is who takes it, and What says which step it is.
 	Process int
 	What    string
+
 	granted chan struct{}
+}
+
+// Go starts a process.
+func (t *Turns) Go(process func()) {
+	t.mu.Lock()
+	t.running++
+	t.mu.Unlock()
+	go func() {
+		defer func() {
+			t.mu.Lock()
+			t.running--
+			t.mu.Unlock()
+		}()
+		process()
+	}()
 }
 
 // Wait waits for the turn of a process.
@@ -33,42 +49,43 @@ func (t *Turns) Wait(process int, what string) {
 	<-turn.granted
 }
 
-// tick is how far the clock moves when all processes wait for it.
+// tick is how far the clock moves when no step is taken.
 const tick = 100 * time.Millisecond
 
-// Run runs processes to their ends. choose is given the steps that wait, in an order that is the same each time, and gives the place of the
-// one to take.
-func (t *Turns) Run(choose func([]*Turn) int, processes ...func()) {
-	t.running = len(processes)
-	for _, process := range processes {
-		go func() {
-			defer func() {
-				t.mu.Lock()
-				t.running--
-				t.mu.Unlock()
-			}()
-			process()
-		}()
+// Step lets one step be taken, and says whether any process is left. choose is given the steps that wait, in an order that is the same each
+// time, and gives the place of the one to take, or -1: then the clock moves, as it does when no step waits.
+func (t *Turns) Step(choose func([]*Turn) int) bool {
+	synctest.Wait()
+	t.mu.Lock()
+	slices.SortStableFunc(t.waiting, func(a, b *Turn) int {
+		return cmp.Or(cmp.Compare(a.Process, b.Process), cmp.Compare(a.What, b.What))
+	})
+	waiting, running := t.waiting, t.running
+	t.mu.Unlock()
+	if running == 0 {
+		return false
 	}
-	for {
-		synctest.Wait()
-		t.mu.Lock()
-		slices.SortStableFunc(t.waiting, func(a, b *Turn) int {
-			return cmp.Or(cmp.Compare(a.Process, b.Process), cmp.Compare(a.What, b.What))
-		})
-		waiting, running := t.waiting, t.running
-		t.mu.Unlock()
-		switch {
-		case len(waiting) > 0:
-			next := waiting[choose(waiting)]
-			t.mu.Lock()
-			t.waiting = slices.DeleteFunc(t.waiting, func(one *Turn) bool { return one == next })
-			t.mu.Unlock()
-			close(next.granted)
-		case running == 0:
-			return
-		default:
-			time.Sleep(tick)
-		}
+	chosen := -1
+	if len(waiting) > 0 {
+		chosen = choose(waiting)
+	}
+	if chosen < 0 {
+		time.Sleep(tick)
+		return true
+	}
+	next := waiting[chosen]
+	t.mu.Lock()
+	t.waiting = slices.Delete(t.waiting, chosen, chosen+1)
+	t.mu.Unlock()
+	close(next.granted)
+	return true
+}
+
+// Run runs processes to their ends.
+func (t *Turns) Run(choose func([]*Turn) int, processes ...func()) {
+	for _, process := range processes {
+		t.Go(process)
+	}
+	for t.Step(choose) {
 	}
 }
