@@ -236,11 +236,12 @@ func (s *session) insertRows(ctx context.Context, r *bulkRows) (rows int64, err 
 		names = append(names, quoteName(c.to.Name))
 		places = append(places, fmt.Sprintf("?%d", i+1))
 	}
-	fillNames, fillValues, err := s.newPlanner(newVariables()).filled(r.table, given)
+	p := s.newPlanner(newVariables())
+	fillNames, fillValues, err := p.filled(r.table, given)
 	if err != nil {
 		return 0, err
 	}
-	stmt, err := s.sql.Prepare("INSERT INTO " + r.table.physical() + " (" + strings.Join(append(names, fillNames...), ", ") + ") VALUES (" +
+	stmt, err := s.sql.Prepare(p.insertInto() + r.table.physical() + " (" + strings.Join(append(names, fillNames...), ", ") + ") VALUES (" +
 		strings.Join(append(places, fillValues...), ", ") + ")")
 	if err != nil {
 		return 0, err

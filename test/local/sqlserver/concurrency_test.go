@@ -3,6 +3,7 @@ package sqlserver
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/binary"
 	"errors"
 	"testing"
@@ -234,4 +235,220 @@ func TestARowOfAnOpenTransactionIsLocked(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestAReaderOfAnOpenTransactionsRow(t *testing.T) {
+	const sum = "SELECT SUM(Amount) FROM dbo.Orders"
+	tests := []struct {
+		name, level, query string
+		locking            bool
+		// sees is the query's value; 0 means that it waits for the writer and sees what that committed.
+		sees int64
+	}{
+		{"READ COMMITTED with row versions sees what is committed", "READ COMMITTED", sum, false, 60},
+		{"locking READ COMMITTED waits", "READ COMMITTED", sum, true, 0},
+		{"locking READ COMMITTED doesn't wait for rows that it doesn't meet", "READ COMMITTED", sum + " WHERE Id = 2", true, 20},
+		{"locking READ COMMITTED waits for a row in a join", "READ COMMITTED", "SELECT SUM(a.Amount) FROM (VALUES (1)) AS v(Id) JOIN dbo.Orders AS a ON a.Id >= v.Id", true, 0},
+		{"READCOMMITTEDLOCK waits with row versions too", "READ COMMITTED", "SELECT SUM(Amount) FROM dbo.Orders WITH (READCOMMITTEDLOCK)", false, 0},
+		{"READ UNCOMMITTED sees what isn't committed", "READ UNCOMMITTED", sum, true, 11 + 20 + 40},
+		{"NOLOCK sees what isn't committed", "READ COMMITTED", "SELECT SUM(Amount) FROM dbo.Orders WITH (NOLOCK)", true, 11 + 20 + 40},
+		{"REPEATABLE READ waits", "REPEATABLE READ", sum, false, 0},
+		{"SERIALIZABLE waits", "SERIALIZABLE", sum, false, 0},
+		{"SNAPSHOT sees what is committed", "SNAPSHOT", sum, true, 60},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s, c := startOrders(t, 3)
+			writer, other, reader := c[0], c[1], c[2]
+			if test.locking {
+				other.run("ALTER DATABASE shop SET READ_COMMITTED_SNAPSHOT OFF")
+			}
+			writer.run("BEGIN TRAN", "UPDATE dbo.Orders SET Amount = 11 WHERE Id = 1", "DELETE FROM dbo.Orders WHERE Id = 3", "INSERT INTO dbo.Orders (Id, Amount) VALUES (4, 40)")
+			reader.run("SET TRANSACTION ISOLATION LEVEL "+test.level, "BEGIN TRAN")
+			if test.sees != 0 {
+				reader.is(test.sees, test.query)
+				writer.run("COMMIT")
+				return
+			}
+			reader.run("SET LOCK_TIMEOUT 0")
+			reader.fails(errLockTimeout, test.query)
+			reader.run("SET LOCK_TIMEOUT -1", "DECLARE @x int")
+			over := reader.later("DECLARE @x int = (" + test.query + "); IF @x <> 71 THROW 50001, 'it saw something else', 1")
+			for !blocked(s, "shop") {
+				time.Sleep(time.Millisecond)
+			}
+			writer.run("COMMIT")
+			if err := over(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestAnInsertedRowIsMetByALockingScanToo(t *testing.T) {
+	_, c := startOrders(t, 2)
+	writer, reader := c[0], c[1]
+	reader.run("ALTER DATABASE CURRENT SET READ_COMMITTED_SNAPSHOT OFF WITH ROLLBACK IMMEDIATE", "SET LOCK_TIMEOUT 0")
+	reader.is(0, "SELECT CAST(is_read_committed_snapshot_on AS bigint) FROM sys.databases WHERE name = 'shop'")
+	writer.run("BEGIN TRAN", "INSERT INTO dbo.Orders (Id, Amount) VALUES (4, 40)")
+	reader.is(20, "SELECT Amount FROM dbo.Orders WHERE Id = 2")
+	reader.is(50, "SELECT SUM(Amount) FROM dbo.Orders WHERE Id BETWEEN 2 AND 3")
+	reader.fails(errLockTimeout, "SELECT Amount FROM dbo.Orders WHERE Id >= 3")
+	writer.is(100, "SELECT SUM(Amount) FROM dbo.Orders")
+	writer.run("ROLLBACK")
+	reader.is(30, "SELECT SUM(Amount) FROM dbo.Orders WHERE Id >= 3")
+}
+
+func TestWhatATransactionMayNotChangeUnderRepeatableRead(t *testing.T) {
+	_, c := startOrders(t, 2)
+	reader, writer := c[0], c[1]
+	reader.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "BEGIN TRAN")
+	reader.is(60, "SELECT SUM(Amount) FROM dbo.Orders")
+	writer.run("SET LOCK_TIMEOUT 0")
+	writer.fails(errLockTimeout, "UPDATE dbo.Orders SET Amount = 11 WHERE Id = 1")
+	reader.is(60, "SELECT SUM(Amount) FROM dbo.Orders")
+	reader.run("COMMIT")
+	writer.run("UPDATE dbo.Orders SET Amount = 11 WHERE Id = 1")
+}
+
+// blocked says whether a session of the database waits for a lock, in a transaction or not.
+func blocked(s *Server, database string) bool {
+	for _, o := range s.sortedSessions() {
+		if x := o.look(); x.blockedBy != 0 && x.database.name == database {
+			return true
+		}
+	}
+	return false
+}
+
+func TestASnapshotStaysAsItWas(t *testing.T) {
+	_, c := startOrders(t, 2)
+	fixed, writer := c[0], c[1]
+	fixed.run("SET TRANSACTION ISOLATION LEVEL SNAPSHOT", "BEGIN TRAN")
+	writer.run("UPDATE dbo.Orders SET Amount = 11 WHERE Id = 1")
+	fixed.is(61, "SELECT SUM(Amount) FROM dbo.Orders") // it begins with the first read
+	writer.run("UPDATE dbo.Orders SET Amount = 22 WHERE Id = 2", "INSERT INTO dbo.Orders (Id, Amount) VALUES (4, 40)", "DELETE FROM dbo.Orders WHERE Id = 3",
+		"BEGIN TRAN", "UPDATE dbo.Orders SET Amount = 12 WHERE Id = 1")
+	fixed.is(61, "SELECT SUM(Amount) FROM dbo.Orders")
+	writer.run("COMMIT")
+	fixed.is(61, "SELECT SUM(Amount) FROM dbo.Orders")
+	fixed.run("COMMIT")
+	fixed.is(12+22+40, "SELECT SUM(Amount) FROM dbo.Orders")
+}
+
+func TestAnUpdateConflictUnderSnapshot(t *testing.T) {
+	tests := []struct {
+		name, other, own string
+		want             int32
+	}{
+		{"of the same row is refused", "UPDATE dbo.Orders SET Amount = 11 WHERE Id = 1", "UPDATE dbo.Orders SET Amount = 12 WHERE Id = 1", errSnapshotConflict},
+		{"of a row that was deleted is refused", "DELETE FROM dbo.Orders WHERE Id = 1", "UPDATE dbo.Orders SET Amount = 12 WHERE Id = 1", errSnapshotConflict},
+		{"of a row that the snapshot's condition finds is refused", "UPDATE dbo.Orders SET Amount = 11 WHERE Id = 1", "DELETE FROM dbo.Orders WHERE Amount = 10", errSnapshotConflict},
+		{"of a row that only the new condition finds is none", "UPDATE dbo.Orders SET Amount = 11 WHERE Id = 1", "DELETE FROM dbo.Orders WHERE Amount = 11", 0},
+		{"of other rows is none", "UPDATE dbo.Orders SET Amount = 11 WHERE Id = 1", "UPDATE dbo.Orders SET Amount = 12 WHERE Id = 2", 0},
+		{"of a new row is none: it isn't seen", "INSERT INTO dbo.Orders (Id, Amount) VALUES (4, 40)", "UPDATE dbo.Orders SET Amount = 12 WHERE Id > 2", 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, c := startOrders(t, 2)
+			own, other := c[0], c[1]
+			own.run("SET TRANSACTION ISOLATION LEVEL SNAPSHOT", "BEGIN TRAN")
+			own.is(60, "SELECT SUM(Amount) FROM dbo.Orders")
+			other.run(test.other)
+			if test.want != 0 {
+				own.fails(test.want, test.own)
+				own.is(0, "SELECT CAST(@@TRANCOUNT AS bigint)")
+				return
+			}
+			own.run(test.own, "COMMIT")
+		})
+	}
+}
+
+func TestASnapshotsWriterWaitsForTheRowAndIsRefusedIfItChanged(t *testing.T) {
+	for _, end := range []string{"COMMIT", "ROLLBACK"} {
+		t.Run(end, func(t *testing.T) {
+			s, c := startOrders(t, 2)
+			own, other := c[0], c[1]
+			own.run("SET TRANSACTION ISOLATION LEVEL SNAPSHOT", "BEGIN TRAN")
+			own.is(60, "SELECT SUM(Amount) FROM dbo.Orders")
+			other.run("BEGIN TRAN", "UPDATE dbo.Orders SET Amount = 11 WHERE Id = 1")
+			over := own.later("UPDATE dbo.Orders SET Amount = 12 WHERE Id = 1")
+			waiting(t, s, 1)
+			other.run(end)
+			want := map[string]int32{"COMMIT": errSnapshotConflict}[end]
+			if err := over(); numberOf(err) != want {
+				t.Errorf("the update ends with %v, want error %d", err, want)
+			}
+		})
+	}
+}
+
+func TestSnapshotIsolationMustBeAllowed(t *testing.T) {
+	_, c := startOrders(t, 2)
+	own, other := c[0], c[1]
+	other.run("ALTER DATABASE [shop] SET ALLOW_SNAPSHOT_ISOLATION OFF")
+	own.is(0, "SELECT CAST(snapshot_isolation_state AS bigint) FROM sys.databases WHERE name = 'shop'")
+	own.run("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
+	own.fails(3952, "SELECT * FROM dbo.Orders")
+	own.run("BEGIN TRAN")
+	own.fails(3952, "SELECT * FROM dbo.Orders")
+	own.fails(226, "ALTER DATABASE shop SET ALLOW_SNAPSHOT_ISOLATION ON")
+	own.run("ROLLBACK", "ALTER DATABASE shop SET ALLOW_SNAPSHOT_ISOLATION ON")
+	own.is(60, "SELECT SUM(Amount) FROM dbo.Orders")
+	own.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "BEGIN TRAN", "UPDATE dbo.Orders SET Amount = 1 WHERE Id = 1")
+	own.fails(3951, "SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
+}
+
+func TestADeadlockHasOneVictim(t *testing.T) {
+	tests := []struct {
+		name          string
+		first, second string
+		firstDies     bool
+	}{
+		{"the one that closes the cycle", "NORMAL", "NORMAL", false},
+		{"the one with the lower priority", "LOW", "NORMAL", true},
+		{"the one with the lower priority by number", "-3", "HIGH", true},
+		{"the one that closes the cycle, if its priority is lower", "3", "LOW", false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s, c := startOrders(t, 2)
+			first, second := c[0], c[1]
+			first.run("SET DEADLOCK_PRIORITY "+test.first, "BEGIN TRAN", "UPDATE dbo.Orders SET Amount = 11 WHERE Id = 1")
+			second.run("SET DEADLOCK_PRIORITY "+test.second, "BEGIN TRAN", "UPDATE dbo.Orders SET Amount = 22 WHERE Id = 2")
+			over := first.later("UPDATE dbo.Orders SET Amount = 21 WHERE Id = 2")
+			waiting(t, s, 1)
+			closing := second.later("UPDATE dbo.Orders SET Amount = 12 WHERE Id = 1")
+			a, b := over(), error(nil)
+			if b = closing(); (numberOf(a) == errDeadlock) != test.firstDies || (numberOf(b) == errDeadlock) == test.firstDies {
+				t.Fatalf("the transactions end with %v and %v", a, b)
+			}
+			victim, other, want := second, first, int64(11+21+30)
+			if test.firstDies {
+				victim, other, want = first, second, 12+22+30
+			}
+			victim.is(0, "SELECT CAST(@@TRANCOUNT AS bigint)")
+			other.run("COMMIT")
+			victim.is(want, "SELECT SUM(Amount) FROM dbo.Orders")
+		})
+	}
+}
+
+func TestALostConnectionRollsBackAndLetsGo(t *testing.T) {
+	s, c := startOrders(t, 2)
+	killed, other := c[0], c[1]
+	base := other.number(dbts)
+	killed.run("BEGIN TRAN", "UPDATE dbo.Orders SET Amount = 11 WHERE Id = 1")
+	other.run("BEGIN TRAN", "UPDATE dbo.Orders SET Amount = 22 WHERE Id = 2")
+	over := other.later("UPDATE dbo.Orders SET Amount = 12 WHERE Id = 1")
+	waiting(t, s, 1)
+	_ = killed.conn.Raw(func(any) error { return driver.ErrBadConn }) // it closes the socket
+	if err := over(); err != nil {
+		t.Fatal(err)
+	}
+	other.is(base+2, minActive)
+	other.run("COMMIT")
+	other.is(12+22+30, "SELECT SUM(Amount) FROM dbo.Orders")
+	other.is(base+4, minActive)
 }

@@ -65,6 +65,21 @@ func (s *session) insertStatement(ctx context.Context, st *ast.InsertStatement, 
 	})
 }
 
+// insertInto is how rows are put into a table. On trial they drive out what has the same key, so that it's seen whose it is.
+func (p *planner) insertInto() string {
+	if p.s.rehearsing {
+		return "INSERT OR REPLACE INTO "
+	}
+	return "INSERT INTO "
+}
+
+func (p *planner) update() string {
+	if p.s.rehearsing {
+		return "UPDATE OR REPLACE "
+	}
+	return "UPDATE "
+}
+
 // insertColumns are the columns that values are given for.
 func insertColumns(t *table, names []string) ([]*tableColumn, error) {
 	var cols []*tableColumn
@@ -227,7 +242,7 @@ func (p *planner) insertValues(t *table, cols []*tableColumn, src *ast.ValuesIns
 	}
 	names = append(names, fillNames...)
 	if len(names) == 0 {
-		return "INSERT INTO " + t.physical() + " DEFAULT VALUES", nil
+		return p.insertInto() + t.physical() + " DEFAULT VALUES", nil
 	}
 	var rows []string
 	list := src.RowValues
@@ -263,7 +278,7 @@ func (p *planner) insertValues(t *table, cols []*tableColumn, src *ast.ValuesIns
 		}
 		rows = append(rows, "("+strings.Join(append(values, fillValues...), ", ")+")")
 	}
-	return p.withClause() + "INSERT INTO " + t.physical() + " (" + strings.Join(names, ", ") + ") VALUES " + strings.Join(rows, ", "), nil
+	return p.withClause() + p.insertInto() + t.physical() + " (" + strings.Join(names, ", ") + ") VALUES " + strings.Join(rows, ", "), nil
 }
 
 func (p *planner) insertSelect(t *table, cols []*tableColumn, q ast.QueryExpression) (string, error) {
@@ -295,7 +310,7 @@ func (p *planner) insertSelect(t *table, cols []*tableColumn, q ast.QueryExpress
 		list = append(list, p.guarded(x, t, c))
 	}
 	names, list = append(names, fillNames...), append(list, fillValues...)
-	return p.withClause() + "INSERT INTO " + t.physical() + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(list, ", ") + " FROM (" + sql + ") WHERE true", nil
+	return p.withClause() + p.insertInto() + t.physical() + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(list, ", ") + " FROM (" + sql + ") WHERE true", nil
 }
 
 // updateStatement runs UPDATE, with the target as the only table.
@@ -364,7 +379,7 @@ func (s *session) updateStatement(ctx context.Context, st *ast.UpdateStatement, 
 		if err != nil {
 			return "", nil, err
 		}
-		return p.withClause() + "UPDATE " + t.physical() + " AS t1 SET " + strings.Join(sets, ", ") + where, t, nil
+		return p.withClause() + p.update() + t.physical() + " AS t1 SET " + strings.Join(sets, ", ") + where, t, nil
 	})
 }
 

@@ -72,39 +72,31 @@ func init() {
 	})
 }
 
-// rehearse runs a statement on trial, on top of each other transaction's changes in turn, to find the one that is in its
-// way: whose row it meets or changes, or whose changes decide whether a unique key is violated. Only the changes of some
-// tables count where they are named.
+// rehearse runs a statement on trial, without and on top of each other transaction's changes in turn, to find the one
+// that is in its way: whose row it meets or changes, or has a key of. Only the changes of some tables count where they
+// are named.
 func (s *session) rehearse(w *writer, others []*writer, only map[tableName]bool, f func() error) (*writer, error) {
-	defer s.db.startTrial()()
-	blocking, violation, err := s.rehearseOn(nil, w, others, only, f)
-	if blocking != nil || err != nil {
-		return blocking, err
-	}
-	for _, o := range others {
-		if len(o.changes) == 0 {
+	defer s.startTrial()()
+	for _, o := range append([]*writer{nil}, others...) {
+		if o != nil && len(o.changes) == 0 {
 			continue
 		}
-		blocking, v, err := s.rehearseOn(o, w, others, only, f)
-		if blocking != nil || err != nil {
+		if blocking, err := s.rehearseOn(o, w, others, only, f); blocking != nil || err != nil {
 			return blocking, err
-		}
-		if v != violation {
-			return o, nil
 		}
 	}
 	return nil, nil
 }
 
-func (s *session) rehearseOn(o, w *writer, others []*writer, only map[tableName]bool, f func() error) (blocking *writer, violation bool, err error) {
+// rehearseOn leaves the errors of the statement itself to its real run.
+func (s *session) rehearseOn(o, w *writer, others []*writer, only map[tableName]bool, f func() error) (*writer, error) {
 	if err := s.sql.Exec("SAVEPOINT trial"); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if o != nil {
 		if err := s.replay(o, only); err != nil {
-			// SQLite's transaction is of no use any more.
 			s.unapply(w)
-			return nil, false, err
+			return nil, err
 		}
 	}
 	before := s.tran.catalog
@@ -112,29 +104,31 @@ func (s *session) rehearseOn(o, w *writer, others []*writer, only map[tableName]
 	s.tran.catalog = before
 	if !s.sql.InTransaction() {
 		s.rollbackEntered()
-		return nil, false, err
+		return nil, err
 	}
 	for _, q := range []string{"ROLLBACK TO trial", "RELEASE trial"} {
-		if e := s.sql.Exec(q); e != nil {
-			return nil, false, e
+		if err := s.sql.Exec(q); err != nil {
+			return nil, err
 		}
 	}
 	if blocking == nil {
 		blocking = blocker(others, changes)
 	}
-	e, _ := errors.AsType[*sqlError](err)
-	return blocking, e != nil && (e.Number == errDuplicateKey || e.Number == errDuplicateIndexKey), nil
+	return blocking, nil
 }
 
 // startTrial keeps what a trial takes from the counters out of them. The result ends it.
-func (db *database) startTrial() (end func()) {
+func (s *session) startTrial() (end func()) {
+	db := s.db
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	s.rehearsing = true
 	identities, lastID := maps.Clone(db.identities), db.lastID
 	db.trial = true
 	return func() {
 		db.mu.Lock()
 		defer db.mu.Unlock()
+		s.rehearsing = false
 		db.trial, db.identities, db.lastID = false, identities, lastID
 	}
 }
@@ -157,7 +151,9 @@ func (db *database) wait(ctx context.Context, w, owner *writer, timeout time.Dur
 		}
 	}
 	db.mu.Unlock()
+	w.s.showWait(owner)
 	defer func() {
+		w.s.showWait(nil)
 		db.mu.Lock()
 		defer db.mu.Unlock()
 		w.waitsFor = nil

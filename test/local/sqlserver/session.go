@@ -43,21 +43,22 @@ type session struct {
 	shown   shown
 
 	settings
-	odbc      bool
-	encrypted bool
-	version   uint32
-	tran      transaction
-	entered   bool // it has the right to write
-	checking  bool // what is planned looks for locks
-	rowCount  int64
-	identity  any // SCOPE_IDENTITY()
-	lastErr   int32
-	prepared  map[int32]preparedStatement
-	nextPrep  int32
-	pending   *pendingDone
-	bulk      *bulkLoad
-	text      string // of the batch that runs
-	temp      map[string]*table
+	odbc       bool
+	encrypted  bool
+	version    uint32
+	tran       transaction
+	entered    bool // it has the right to write
+	checking   bool // what is planned looks for locks
+	rehearsing bool // what is planned runs on trial
+	rowCount   int64
+	identity   any // SCOPE_IDENTITY()
+	lastErr    int32
+	prepared   map[int32]preparedStatement
+	nextPrep   int32
+	pending    *pendingDone
+	bulk       *bulkLoad
+	text       string // of the batch that runs
+	temp       map[string]*table
 }
 
 // settings are what SET changes and a reset connection forgets.
@@ -183,8 +184,7 @@ func (s *Server) logIn(raw, c net.Conn, l login7, encrypted bool) error {
 		temp: map[string]*table{}, encrypted: encrypted,
 	}
 	ss.settings = ss.defaults()
-	ss.shown.requestBegan = ss.start
-	ss.shown.requestEnded = ss.start
+	ss.shown.requestBegan, ss.shown.requestEnded = ss.start, ss.start
 	var err error
 	if ss.sql, err = db.open(); err != nil {
 		return err
@@ -313,8 +313,8 @@ func (s *session) execute(m *message, f func(ctx context.Context) error) error {
 	defer cancel()
 	s.mu.Lock()
 	s.running = cancel
-	s.shown.running, s.shown.requestBegan = true, time.Now()
 	s.mu.Unlock()
+	s.showRequest(true)
 	conn := s.sql
 	over, watched := make(chan struct{}), make(chan struct{})
 	unwatch := context.AfterFunc(ctx, func() {
@@ -337,9 +337,7 @@ func (s *session) execute(m *message, f func(ctx context.Context) error) error {
 	}
 	s.mu.Lock()
 	s.running = nil
-	s.shown.running, s.shown.requestEnded = false, time.Now()
 	s.mu.Unlock()
-	s.show()
 	m.drain()
 
 	if err == nil && m.err != nil && !cancelled {
@@ -357,10 +355,12 @@ func (s *session) execute(m *message, f func(ctx context.Context) error) error {
 			s.rollbackAll()
 		}
 		s.pending = nil
+		s.showRequest(false)
 		return s.awaitAttention()
 	case err != nil:
 		s.fail(err)
 	}
+	s.showRequest(false)
 	s.writeDone(false)
 	return s.out.finish()
 }

@@ -783,11 +783,8 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 				}
 			}
 		}
-	case "sys.dm_exec_sessions":
-		v.col("session_id", smallintType, false).col("login_name", sysnameType, false).col("program_name", sysnameType, true).col("host_name", sysnameType, true).
-			col("login_time", datetimeType, false).col("is_user_process", bitType, false).col("database_id", smallintType, false)
-		s := p.s
-		v.rows = append(v.rows, []any{int64(s.spid), s.login.Name, nullable(s.app), nullable(s.host), storedDatetime(s.start.UTC()), int64(1), int64(s.db.id)})
+	case "sys.dm_exec_sessions", "sys.dm_exec_requests", "sys.dm_tran_session_transactions", "sys.dm_tran_active_transactions", "sys.dm_tran_database_transactions":
+		p.sessionView(v, base)
 	case "sys.dm_exec_connections":
 		v.col("session_id", intType, true).col("net_transport", nvarcharType(40), false).col("encrypt_option", nvarcharType(40), false).col("auth_scheme", nvarcharType(40), false)
 		v.rows = append(v.rows, []any{int64(p.s.spid), "TCP", map[bool]string{true: "TRUE", false: "FALSE"}[p.s.encrypted], "SQL"})

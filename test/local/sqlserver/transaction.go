@@ -25,6 +25,7 @@ type transaction struct {
 	id      uint64
 	began   time.Time
 	used    bool     // something was read or written in it
+	own     bool     // of one statement
 	writer  *writer  // since its first write or lock
 	catalog *catalog // changed by this transaction, not committed
 	// snapshot holds what the transaction sees under SNAPSHOT, since its first read.

@@ -36,7 +36,7 @@ type writer struct {
 	waitsFor *writer
 
 	priority atomic.Int32              // DEADLOCK_PRIORITY
-	began    atomic.Pointer[time.Time] // its first change
+	began    atomic.Pointer[time.Time] // when its first change began
 	rows     atomic.Int64              // how many rows it changed
 }
 
@@ -172,11 +172,11 @@ func (s *session) write(ctx context.Context, f func() error) error {
 	}
 	own := !s.tran.open
 	if own {
-		s.tran = transaction{open: true, count: 1, level: readCommitted, id: s.newTransactionID(), began: time.Now()}
-		s.show()
+		s.tran = transaction{open: true, own: true, count: 1, level: readCommitted, id: s.newTransactionID(), began: time.Now()}
 	}
 	s.tran.used = true
 	w := s.writer()
+	s.show()
 	for {
 		blocker, err := s.tryWrite(ctx, w, own, f)
 		if blocker == nil {
@@ -238,6 +238,10 @@ func (s *session) attempt(w *writer, own bool, f func() error) (*writer, error) 
 		if o != nil || err != nil {
 			return o, err
 		}
+	}
+	if w.began.Load() == nil {
+		now := time.Now()
+		w.began.Store(&now)
 	}
 	db.setCurrent(w)
 	defer db.setCurrent(nil)
@@ -366,9 +370,5 @@ func (w *writer) merge(changes map[tableName]*tableChanges) {
 			}
 			all.fresh.add(k)
 		}
-	}
-	if len(changes) > 0 && w.began.Load() == nil {
-		now := time.Now()
-		w.began.Store(&now)
 	}
 }
