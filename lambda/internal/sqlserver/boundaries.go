@@ -69,16 +69,16 @@ func (s *Session) Order(ctx context.Context, column Column, values []string) ([]
 			return nil, err
 		}
 		st.Params = append(st.Params, p)
-		expression := column.keyExpression("@" + p.Name)
-		if column.Collation != "" && column.keyKind() == textKey && !column.needsCollation() {
-			expression += " COLLATE " + column.Collation
-		}
-		rows[i] = "(" + expression + ")"
+		rows[i] = "(@" + p.Name + ")"
 	}
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	st.Text = "SELECT DISTINCT x.v FROM (VALUES " + strings.Join(rows, ", ") + ") AS x(v) ORDER BY x.v"
+	from := "(VALUES " + strings.Join(rows, ", ") + ") AS x(v)"
+	if column.Collation != "" && column.keyKind() == textKey {
+		from = fmt.Sprintf("(SELECT %s AS v FROM %s) AS x", column.collated("x.v"), from)
+	}
+	st.Text = "SELECT DISTINCT x.v FROM " + from + " ORDER BY x.v"
 	ordered, err := s.rowsOf(ctx, st)
 	if err != nil {
 		return nil, err

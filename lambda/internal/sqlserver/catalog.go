@@ -59,6 +59,15 @@ func (t Table) Column(name string) (TableColumn, bool) {
 	return TableColumn{}, false
 }
 
+// Collate gives columns of the table their collations, which a result doesn't tell.
+func (t Table) Collate(columns []Column) {
+	for i := range columns {
+		if c, ok := t.Column(columns[i].Name); ok {
+			columns[i].Collation = c.Collation
+		}
+	}
+}
+
 // Table asks the catalog for a table.
 func (s *Session) Table(ctx context.Context, tableName string) (Table, error) {
 	t := Table{Name: tableName, Rows: -1}
@@ -106,7 +115,7 @@ func (s *Session) Table(ctx context.Context, tableName string) (Table, error) {
 }
 
 func (s *Session) tableColumns(ctx context.Context, from string, id Param) ([]TableColumn, error) {
-	const sql = "SELECT c.name, TYPE_NAME(c.system_type_id), c.collation_name, c.is_nullable, c.is_identity, c.is_computed%s FROM sys.columns AS c WHERE c.object_id = @id ORDER BY c.column_id"
+	const sql = "SELECT c.name, COALESCE(TYPE_NAME(c.system_type_id), TYPE_NAME(c.user_type_id)), c.collation_name, c.is_nullable, c.is_identity, c.is_computed%s FROM sys.columns AS c WHERE c.object_id = @id ORDER BY c.column_id"
 	rows, known, err := s.ask(ctx, from, fmt.Sprintf(sql, ", c.is_masked, c.encryption_type"), id)
 	if err == nil && !known {
 		rows, _, err = s.ask(ctx, from, fmt.Sprintf(sql, ", CAST(0 AS bit), NULL"), id)

@@ -34,7 +34,7 @@ func (s *Session) Identify(ctx context.Context) (Identity, error) {
 	for i, sql := range []string{
 		"SELECT SYSUTCDATETIME()",
 		"SELECT DB_NAME(), @@VERSION",
-		"SELECT @@SERVERNAME, DATABASEPROPERTYEX(DB_NAME(), 'Updateability')",
+		"SELECT @@SERVERNAME, CAST(DATABASEPROPERTYEX(DB_NAME(), 'Updateability') AS nvarchar(20))",
 		"SELECT create_date, is_read_committed_snapshot_on, snapshot_isolation_state FROM sys.databases WHERE database_id = DB_ID()",
 	} {
 		sent := time.Now()

@@ -43,25 +43,27 @@ func (c Column) keyKind() keyKind {
 			return binaryKey
 		}
 	case "char", "varchar", "nchar", "nvarchar":
-		if c.Length <= maxShort {
+		if c.Length <= maxShort/2 {
 			return textKey
 		}
 	}
 	return noKey
 }
 
-// maxShort is the longest binary or character column that isn't a (max) one, in bytes.
+// maxShort is the longest binary or character column that isn't a (max) one, in bytes. A bound of text is sent as Unicode, of which half as
+// many characters are the longest; no index takes more than 1,700 bytes.
 const maxShort = 8000
 
 // CheckKey says why a column can't bound ranges; nil when it can.
 func CheckKey(c Column) error {
 	if c.keyKind() == noKey {
-		return fmt.Errorf("column %q is of type %s, by which no ranges are read: take an integer, decimal, date or time, uniqueidentifier, rowversion, or a binary or character column that isn't (max)", c.Name, c.SQLType())
+		return fmt.Errorf("column %q is of type %s, by which no ranges are read: take an integer, decimal, date or time, uniqueidentifier, rowversion, binary or text column (of at most 4,000 characters)", c.Name, c.SQLType())
 	}
 	return nil
 }
 
-// KeyText gives the text of a value of the driver, exactly: KeyParam makes a parameter of it that equals the value.
+// KeyText gives the text of a value of the driver, exactly: KeyParam makes a parameter of it that equals the value. Of a time that isn't
+// the driver's, what the column's type doesn't have is cut off.
 func KeyText(c Column, value any) (string, error) {
 	fault := func() (string, error) {
 		return "", fmt.Errorf("column %q of type %s gave a %T, which has no text as a bound", c.Name, c.SQLType(), value)
@@ -79,7 +81,7 @@ func KeyText(c Column, value any) (string, error) {
 		}
 	case timeKey:
 		if t, ok := value.(time.Time); ok {
-			return t.Round(c.resolution()).Format(c.layout()), nil
+			return t.Format(c.layout()), nil
 		}
 	case guidKey:
 		if b, ok := value.([]byte); ok && len(b) == 16 {
@@ -140,8 +142,15 @@ func KeyParam(name string, c Column, text string) (Param, error) {
 		if !utf8.ValidString(text) {
 			return Param{}, malformed
 		}
+		if c.Collation == "" && !isASCII(text) && (c.Type == "char" || c.Type == "varchar") {
+			return Param{}, fmt.Errorf("column %q holds %q, which can't be bound exactly because the column's collation isn't known: partition by another column, or make it nvarchar", c.Name, text)
+		}
 	}
 	return p, nil
+}
+
+func isASCII(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
 // keyType is the type that a bound of the column is declared with.
@@ -168,13 +177,22 @@ func (c Column) needsCollation() bool {
 // keyExpression is a bound's parameter as the column is compared with it.
 func (c Column) keyExpression(param string) string {
 	if c.needsCollation() {
-		return fmt.Sprintf("CAST(%s COLLATE %s AS %s)", param, c.Collation, c.SQLType())
+		return c.collated(param)
 	}
 	return param
 }
 
-// layout is the form of the column's times, with as many digits as the type has. A datetime's ticks of 1/300 s are 3 1/3 ms apart, so
-// milliseconds tell each from the next, and SQL Server converts them back to the same tick.
+// collated is a text as a value of the column, in its collation and code page.
+func (c Column) collated(text string) string {
+	collated := fmt.Sprintf("CAST(%s AS nvarchar(4000)) COLLATE %s", text, c.Collation)
+	if c.needsCollation() {
+		return fmt.Sprintf("CAST(%s AS %s)", collated, c.SQLType())
+	}
+	return collated
+}
+
+// layout is the form of the column's times, with as many digits as the type has. A datetime's ticks of 1/300 s are 3 1/3 ms apart: the
+// milliseconds that the driver rounds them to tell each from the next, and SQL Server converts them back to the same tick.
 func (c Column) layout() string {
 	seconds := func(digits int64) string {
 		if digits < 0 || digits > 7 {
@@ -190,20 +208,14 @@ func (c Column) layout() string {
 		return time.DateOnly
 	case "datetime":
 		return seconds(3)
+	case "smalldatetime":
+		return "2006-01-02T15:04:00"
 	case "datetime2":
 		return seconds(c.Scale)
 	case "datetimeoffset":
 		return seconds(c.Scale) + "-07:00"
 	}
 	return seconds(0)
-}
-
-// resolution is what the driver's times are rounded to: it rounds a datetime to milliseconds itself, and the others are exact.
-func (c Column) resolution() time.Duration {
-	if c.Type == "datetime" {
-		return time.Millisecond
-	}
-	return 1
 }
 
 // plainDecimal says whether the text is a decimal number without an exponent.

@@ -41,7 +41,7 @@ var keys = []struct {
 	{"binary(4)", []string{"0x00000000", "0x7FFFFFFF", "0x80000000", "0xFFFFFFFF"}},
 	{"varbinary(20)", []string{"0x", "0x01", "0x0101", "0xFF", "0xFF01"}},
 	{"char(5)", []string{"'a'", "'B'", "'c'", "'Z'", "'it''s'"}},
-	{"varchar(20)", []string{"''", "'a'", "'B'", "'b1'", "'b-2'", "'zebra'", "'it''s'"}},
+	{"varchar(20)", []string{"''", "'é'", "'ÿ'", "'a'", "'B'", "'b1'", "'b-2'", "'zebra'", "'it''s'"}},
 	{"nchar(3)", []string{"N'a'", "N'B'", "N'ж'"}},
 	{"nvarchar(20)", []string{"N''", "N'a'", "N'B'", "N'Ä'", "N'ж'", "N'日本'", "N'😀'"}},
 }
@@ -79,6 +79,11 @@ func TestRangesAndPagesReadEveryRowOnce(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				found, err := session.Table(t.Context(), table)
+				if err != nil {
+					t.Fatal(err)
+				}
+				found.Collate(columns)
 				column := columns[1]
 				if column.SQLType() != key.sqlType {
 					t.Fatalf("the server describes it as %s", column.SQLType())

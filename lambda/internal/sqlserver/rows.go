@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/golang-sql/sqlexp"
-	mssql "github.com/microsoft/go-mssqldb"
 )
 
 // Column is one column of a result as the server describes it.
@@ -227,39 +226,6 @@ func (r *Rows) Close() error {
 		return queryError(r.ctx, r.from, err)
 	}
 	return nil
-}
-
-// DescribeColumns gives the columns of a statement. Of one that Describe made, the server reads no row.
-func (s *Session) DescribeColumns(ctx context.Context, st Statement) (columns []Column, err error) {
-	if st.formatOnly {
-		// A server that doesn't know the setting reads up to the first row.
-		if err := s.set(ctx, "SET FMTONLY ON"); err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, s.set(ctx, "SET FMTONLY OFF")) }()
-	}
-	r, err := s.Query(ctx, st)
-	if err != nil {
-		return nil, err
-	}
-	columns = r.Columns()
-	if !r.rows.Next() { // the rows' end is here already, and nothing has to be cancelled
-		for r.rows.NextResultSet() { //nolint:revive // up to the final DONE
-		}
-		err = r.fault(nil)
-	}
-	return columns, errors.Join(err, r.Close())
-}
-
-// set sends a setting that can be done without.
-func (s *Session) set(ctx context.Context, setting string) error {
-	defer s.dialer.severLate(ctx)()
-	_, err := s.conn.ExecContext(ctx, setting)
-	var server mssql.Error
-	if err == nil || errors.As(err, &server) && ctx.Err() == nil {
-		return nil
-	}
-	return queryError(ctx, setting, err)
 }
 
 // rowsOf reads the whole of a small result.

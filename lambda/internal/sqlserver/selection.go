@@ -118,14 +118,6 @@ func (x *Selection) Dirty() bool { return x.dirty }
 // Wrappable says why the query can't stand in FROM (…), which include, drop, cast and partitionBy need. A table can.
 func (x *Selection) Wrappable() error { return x.unwrappable }
 
-// Describe is a statement for DescribeColumns: it has every column of the source and, as far as SQL Server allows, no row.
-func (x *Selection) Describe() Statement {
-	if x.unwrappable != nil {
-		return Statement{Text: x.query, From: x.from, Params: x.params, formatOnly: true}
-	}
-	return Statement{Text: "SELECT TOP (0) * FROM " + x.fromClause(), From: x.from, Params: x.params}
-}
-
 // All reads everything in one statement: the query as it is when cols is nil and there are no bounds. cursor is the column of the
 // bounds, as the server describes it.
 func (x *Selection) All(cols []Selected, b *manifest.Bounds, cursor *Column) Statement {

@@ -69,7 +69,7 @@ func TestStatements(t *testing.T) {
 			"SELECT * FROM [dbo].[T] AS q WHERE q.[Code] IS NULL", ""},
 		{"a text of another code page than the database's", table, pipeline.Limits{}, func(x *Selection) Statement {
 			return x.Page(nil, code, false, plan.Range{From: text("ж")}, nil, nil, nil, 10)
-		}, "SELECT TOP (@rows) WITH TIES * FROM [dbo].[T] AS q WHERE q.[Code] >= CAST(@from COLLATE Cyrillic_General_CI_AS AS varchar(10)) ORDER BY q.[Code]", "rows bigint = 10; from nvarchar(4000) = ж"},
+		}, "SELECT TOP (@rows) WITH TIES * FROM [dbo].[T] AS q WHERE q.[Code] >= CAST(CAST(@from AS nvarchar(4000)) COLLATE Cyrillic_General_CI_AS AS varchar(10)) ORDER BY q.[Code]", "rows bigint = 10; from nvarchar(4000) = ж"},
 		{"the columns of a query", query, pipeline.Limits{}, (*Selection).Describe, "SELECT TOP (0) * FROM (SELECT a FROM b -- c\n) AS q", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -194,6 +194,7 @@ func TestBoundsThatAreNotOfTheirType(t *testing.T) {
 		"date": {"2026-1-1", "2026-02-30"}, "datetime": {"2026-01-01", "2026-01-01 00:00:00.000"}, "datetime2(0)": {"2026-01-01T00:00:00Z"},
 		"datetimeoffset(0)": {"2026-01-01T00:00:00"}, "uniqueidentifier": {"", "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}", "3F2504E0"},
 		"timestamp": {"0x", "0x07D1", "2001"}, "varbinary(5)": {"1234", "0x1", "0xZZ"}, "float": {"1"}, "varchar(max)": {"a"}, "xml": {"a"},
+		"varchar(5)": {"é"}, "smalldatetime": {"2026-01-01T00:00:30"},
 	} {
 		c, err := ParseColumn("c", sqlType, false)
 		if err != nil {

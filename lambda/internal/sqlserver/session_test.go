@@ -184,6 +184,7 @@ func TestBoundaries(t *testing.T) {
 	}
 	shop.execute(t, "INSERT INTO "+indexed+" VALUES "+strings.Join(rows, ", "))
 	shop.execute(t, "CREATE INDEX guids ON "+indexed+" (Guid)")
+	shop.execute(t, "UPDATE STATISTICS "+indexed)
 	table, err := session.Table(t.Context(), indexed)
 	if err != nil {
 		t.Fatal(err)
@@ -451,6 +452,9 @@ func TestAnOpenTransactionIsNamed(t *testing.T) {
 		t.Fatalf("before %+v, with an open transaction %+v, %v", before, during, err)
 	}
 	blocker, err := session.Blocker(t.Context())
+	if shop.local != nil && strings.Contains(blocker, "can't be seen") {
+		t.Skip("the local SQL Server has no views of transactions")
+	}
 	if err != nil || !strings.HasPrefix(blocker, "session ") || !strings.Contains(blocker, "has had a transaction open for") {
 		t.Fatalf("the blocker is %q, %v", blocker, err)
 	}
