@@ -112,8 +112,23 @@ var notCommitted = map[string]string{
 	"outside allowed hours": "the database may be read within its allowed hours only",
 }
 
+// status shows the head and the newest run.
 func status(ctx context.Context, o options, f asker, out io.Writer) error {
-	return asked(ctx, o, f, out, question{Command: "status"})
+	answer, err := f.ask(ctx, question{Command: "status"})
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return show(out, true, answer)
+	}
+	var s state
+	if err := json.Unmarshal(answer, &s); err != nil {
+		return fmt.Errorf("reading the function's answer: %w", err)
+	}
+	if _, err := io.WriteString(out, s.text()); err != nil {
+		return fmt.Errorf("printing the status: %w", err)
+	}
+	return nil
 }
 
 func sweep(ctx context.Context, o options, f asker, out io.Writer) error {

@@ -164,7 +164,22 @@ func TestWhatTheFunctionAnswersIsShownAndDecidesTheExitCode(t *testing.T) {
 		{"a run that failed", "run" + sales + "-at 2026-01-03T02:00:00Z", notDone, nil,
 			[]string{"run of 2026-01-03T02:00:00Z: ml-local-sales-export ended with an error: table dbo.Sales was made anew"}},
 		{"a run that is blocked", "run" + sales + "-at 2026-01-04T02:00:00Z", notDone, []string{"blocked"}, []string{"an open transaction holds the upper bound"}},
-		{"the status", "status" + sales, done, []string{"head\n  generation         2\n  watermark          –\nnewest runs        none\n"}, nil},
+		{"the status", "status" + sales, done, []string{`pipeline       sales, generation 2
+rebaselined    2025-12-31 08:00:00 UTC by ada, who began this generation, or an earlier one: restored
+newest run     20260101t020000z, committed 2026-01-03 04:05:06 UTC by attempt a1
+latest run     20260102t020000z, by its scheduled time: the newest is a backfill
+rows           1500, 20000 bytes, in 2 ranges and 3 pieces
+               7 left out as read before, 0 skipped by rule, 0 characters replaced
+load           append from database shop at db:1433
+bounds         RowVer from the lowest to below 0x00000000000007D3
+held back      37 row versions wait
+watermark      RowVer 0x00000000000007D3: the next run begins there
+train          1200 rows in 4 files
+isolation      READ COMMITTED (locking)
+guarantee      Every row once.
+accepted       fullScan: large
+`}, nil},
+		{"the status as it is", "status" + sales + "-json", done, []string{`"moves": 3`}, nil},
 		{"a doctor who finds an error", "doctor" + sales, notDone, []string{"error    select right  no SELECT on dbo.Sales\n                       → grant it"},
 			[]string{"1 error, 1 check is fine"}},
 		{"a rebaseline", "rebaseline" + sales + "-reason restored -by ada -keep-watermark", done,

@@ -182,7 +182,7 @@ func (x *examination) hidden(ctx context.Context) {
 		x.add("hidden data", findings.Error, h.What+" [HiddenData]", h.Remedy)
 	}
 	if len(hidden) == 0 {
-		x.ok("hidden data", "no column is masked or encrypted, and no security policy hides rows, as far as this login can see")
+		x.ok("hidden data", "no column is masked or encrypted, and no security policy hides rows, as far as this login can see: a policy shows only to who may view its definition")
 	}
 }
 
