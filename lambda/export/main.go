@@ -1,5 +1,6 @@
-// Command export is the function that the schedule invokes: it exports one run and starts its workflow. What it does is in
-// lambda/internal/export; here it meets AWS.
+// Command export is the function that the schedule invokes: it exports one run and starts its workflow. It is also what the distributed map
+// invokes for each partition, and what people ask for status, doctor, rebaseline and sweep. What it does is in lambda/internal/export; here it
+// meets AWS.
 package main
 
 import (
@@ -18,8 +19,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 
+	"sagemaker-datapipeline/lambda/findings"
+	"sagemaker-datapipeline/lambda/internal/doctor"
 	"sagemaker-datapipeline/lambda/internal/export"
+	"sagemaker-datapipeline/lambda/internal/ledger"
+	"sagemaker-datapipeline/lambda/internal/notice"
 	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/internal/secret"
 	"sagemaker-datapipeline/lambda/internal/sqlserver"
@@ -31,34 +37,73 @@ func main() {
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	// Set up in the first invocation, not before it: an error there is the function's answer and reaches the notice, while one
 	// of the init phase says only that the runtime exited.
-	exporter := sync.OnceValues(func() (*export.Exporter, error) { return setUp(context.Background(), log) })
-	lambda.Start(func(ctx context.Context, event json.RawMessage) (export.Result, error) {
+	f := sync.OnceValues(func() (*function, error) { return setUp(context.Background(), log) })
+	lambda.Start(func(ctx context.Context, event json.RawMessage) (any, error) {
 		requestID := ""
 		if lc, ok := lambdacontext.FromContext(ctx); ok {
 			requestID = lc.AwsRequestID
 		}
-		result, err := handle(ctx, exporter, event, requestID)
+		answer, err := handle(ctx, f, event, requestID)
 		if err != nil {
 			log.Error("export ended with an error", "requestId", requestID, "error", err.Error())
 		}
-		return result, err
+		return answer, err
 	})
 }
 
-func handle(ctx context.Context, exporter func() (*export.Exporter, error), event []byte, requestID string) (export.Result, error) {
-	scheduled, err := export.DecodeEvent(event)
+// function is the export with what it takes to examine and to tell.
+type function struct {
+	*export.Exporter
+	server export.Server
+	// announce sends the doctor's notice after a deployment; nil without a topic.
+	announce func(ctx context.Context, n notice.Notice) error
+}
+
+func handle(ctx context.Context, setUp func() (*function, error), body []byte, requestID string) (any, error) {
+	event, err := export.DecodeEvent(body)
 	if err != nil {
-		return export.Result{}, err
+		return nil, err
 	}
-	e, err := exporter()
+	f, err := setUp()
 	if err != nil {
-		return export.Result{}, err
+		return nil, err
 	}
-	return e.Run(ctx, scheduled, requestID)
+	switch event.Command {
+	case export.ReadPartition:
+		return f.Partition(ctx, event.Plan, event.Partition, requestID)
+	case export.CommitPlan:
+		return f.Commit(ctx, event.Plan, requestID)
+	case export.Doctor:
+		return f.examine(ctx, event)
+	case export.RebaselinePipeline:
+		return f.Rebaseline(ctx, event)
+	case export.Status:
+		return f.Status(ctx)
+	case export.Sweep:
+		return f.Sweep(ctx)
+	}
+	return f.Run(ctx, event, requestID)
+}
+
+// examine asks the doctor. After a deployment nobody reads the answer, so what is in the way is announced.
+func (f *function) examine(ctx context.Context, event export.Event) (findings.Report, error) {
+	h, err := ledger.New(f.Bucket, f.Spec.Pipeline).Head(ctx)
+	if err != nil {
+		return findings.Report{}, err
+	}
+	report, err := doctor.Examine(ctx, doctor.Input{Spec: f.Spec, Connect: f.server.Open, Head: h, HashKey: f.HashKey})
+	if err != nil {
+		return findings.Report{}, err
+	}
+	f.Log.Info("examined", "pipeline", f.Spec.Name(), "worst", report.Worst(), "summary", report.Summary())
+	if event.Source != "" && report.Worst() == findings.Error && f.announce != nil {
+		return report, f.announce(ctx, notice.FromReport(f.Spec, report))
+	}
+	return report, nil
 }
 
 // setUp reads the spec beside the binary and the environment.
-func setUp(ctx context.Context, log *slog.Logger) (*export.Exporter, error) {
+func setUp(ctx context.Context, log *slog.Logger) (*function, error) {
 	binary, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding the deployment package: %w", err)
@@ -75,7 +120,7 @@ func setUp(ctx context.Context, log *slog.Logger) (*export.Exporter, error) {
 		}
 		return v
 	}
-	bucket, machine, secretID := env("DATA_BUCKET"), env("STATE_MACHINE_ARN"), env("DATABASE_SECRET_ARN")
+	bucket, secretID := env("DATA_BUCKET"), env("DATABASE_SECRET_ARN")
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("the function's environment lacks %s: deploy the pipeline again", strings.Join(missing, ", "))
 	}
@@ -89,14 +134,30 @@ func setUp(ctx context.Context, log *slog.Logger) (*export.Exporter, error) {
 		// An endpoint of one's own (an emulator) has no name for each bucket.
 		o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
 	})
-	return &export.Exporter{
-		Spec:   spec,
-		Bucket: objects.NewBucket(store, bucket, os.Getenv("DATA_KEY_ARN")),
-		Secret: secret.Secret{API: secretsmanager.NewFromConfig(sdk), ID: secretID},
-		Overrides: sqlserver.Overrides{
-			Host: os.Getenv("DATABASE_HOST"), Port: os.Getenv("DATABASE_PORT"), Database: os.Getenv("DATABASE_NAME"),
-		},
-		Workflow: workflow.StateMachine{API: sfn.NewFromConfig(sdk), ARN: machine},
+	server := export.Server{
+		Spec:    spec,
+		Secret:  secret.Secret{API: secretsmanager.NewFromConfig(sdk), ID: secretID},
+		Primary: sqlserver.Overrides{Host: os.Getenv("DATABASE_HOST"), Port: os.Getenv("DATABASE_PORT"), Database: os.Getenv("DATABASE_NAME")},
+		Replica: sqlserver.Overrides{Host: os.Getenv("REPLICA_HOST"), Port: os.Getenv("REPLICA_PORT"), Database: os.Getenv("DATABASE_NAME")},
+	}
+	streams := export.Streams * max(1, spec.Limits.Connections)
+	f := &function{server: server, Exporter: &export.Exporter{
+		Spec:     spec,
+		Bucket:   objects.NewBucket(store, bucket, os.Getenv("DATA_KEY_ARN"), streams),
+		Database: server,
+		HashKey:  server.HashKey,
 		Log:      log,
-	}, nil
+	}}
+	states := sfn.NewFromConfig(sdk)
+	if arn := os.Getenv("STATE_MACHINE_ARN"); arn != "" {
+		f.Workflow = workflow.StateMachine{API: states, ARN: arn}
+	}
+	if arn := os.Getenv("EXPORT_MACHINE_ARN"); arn != "" {
+		f.Map = workflow.StateMachine{API: states, ARN: arn}
+	}
+	if topic := os.Getenv("TOPIC_ARN"); topic != "" {
+		client := sns.NewFromConfig(sdk)
+		f.announce = func(ctx context.Context, n notice.Notice) error { return notice.Publish(ctx, client, topic, n) }
+	}
+	return f, nil
 }

@@ -9,14 +9,13 @@ import (
 	"strings"
 	"testing"
 
-	"sagemaker-datapipeline/lambda/internal/export"
 	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 func TestAMalformedEventNeedsNeitherSpecNorEnvironment(t *testing.T) {
-	exporter := func() (*export.Exporter, error) { return nil, errors.New("the exporter was set up") }
+	never := func() (*function, error) { return nil, errors.New("the function was set up") }
 	for _, event := range []string{`{}`, `{"scheduledTime":"tomorrow"}`, `[]`, ``} {
-		if _, err := handle(t.Context(), exporter, []byte(event), ""); err == nil || !strings.Contains(err.Error(), "scheduledTime") {
+		if _, err := handle(t.Context(), never, []byte(event), ""); err == nil || !strings.Contains(err.Error(), "scheduledTime") {
 			t.Errorf("%s gave %v", event, err)
 		}
 	}

@@ -12,10 +12,8 @@ import (
 	"path/filepath"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
-	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 
 	"sagemaker-datapipeline/lambda/internal/notice"
 	"sagemaker-datapipeline/lambda/pipeline"
@@ -51,23 +49,9 @@ func handle(ctx context.Context, log *slog.Logger, event []byte) error {
 		return fmt.Errorf("loading the AWS configuration: %w", err)
 	}
 	n := notice.FromDestination(spec, event)
-	if err := publish(ctx, sns.NewFromConfig(sdk), topic, n); err != nil {
+	if err := notice.Publish(ctx, sns.NewFromConfig(sdk), topic, n); err != nil {
 		return err
 	}
 	log.Info("announced", "pipeline", spec.Name(), "run", n.Attributes["run"], "subject", n.Subject)
-	return nil
-}
-
-func publish(ctx context.Context, client *sns.Client, topic string, n notice.Notice) error {
-	attributes := make(map[string]types.MessageAttributeValue, len(n.Attributes))
-	for name, value := range n.Attributes {
-		attributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(value)}
-	}
-	_, err := client.Publish(ctx, &sns.PublishInput{
-		TopicArn: aws.String(topic), Subject: aws.String(n.Subject), Message: aws.String(n.Message), MessageAttributes: attributes,
-	})
-	if err != nil {
-		return fmt.Errorf("publishing to %s: %w", topic, err)
-	}
 	return nil
 }

@@ -1,14 +1,13 @@
-// Package export makes one run: it reads the source once, writes Parquet and the training channels while it reads, commits
-// them with the manifest and starts the workflow.
+// Package export makes one run: it plans what to read, reads it once, writes Parquet and the training channels while it reads, commits
+// them by moving the pipeline's head, and starts the workflow.
 //
-// A run is committed by its manifest and by nothing else. Whatever breaks before it is written leaves objects that no manifest
-// names; whatever breaks after it is made good by the next attempt, which finds the manifest and starts the workflow.
+// Whatever breaks before the head moved leaves objects that nothing names; the next attempt at the run goes on from the plan and from the
+// parts that are recorded. Whatever breaks after it is made good by the next attempt, which finds the run below the head and starts the workflow.
 package export
 
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -17,19 +16,12 @@ import (
 	"strings"
 	"time"
 
+	"sagemaker-datapipeline/lambda/internal/ledger"
 	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/internal/parquetfiles"
-	"sagemaker-datapipeline/lambda/internal/sqlserver"
-	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/run"
-	"sagemaker-datapipeline/lambda/signature"
 )
-
-// Secret gives the text of the database secret as it is now.
-type Secret interface {
-	Text(ctx context.Context) ([]byte, error)
-}
 
 // Workflow starts the pipeline's state machine.
 type Workflow interface {
@@ -39,13 +31,17 @@ type Workflow interface {
 
 // Exporter makes the runs of one pipeline.
 type Exporter struct {
-	Spec      pipeline.Spec
-	Bucket    *objects.Bucket
-	Secret    Secret
-	Overrides sqlserver.Overrides
-	Workflow  Workflow
-	Log       *slog.Logger
-	Sizes     Sizes
+	Spec     pipeline.Spec
+	Bucket   *objects.Bucket
+	Database Database
+	// HashKey gives the key of hashed columns; it is called only where there are some.
+	HashKey func(ctx context.Context) ([]byte, error)
+	// Workflow is nil for a pipeline that only exports.
+	Workflow Workflow
+	// Map takes over what doesn't fit one function's time; nil: such an export fails.
+	Map   Map
+	Log   *slog.Logger
+	Sizes Sizes
 }
 
 // Sizes bound memory and files. The zero value of a field means its default.
@@ -64,165 +60,248 @@ const (
 	// Margin is how long before the function's deadline the export stops: enough to cancel the statement, to take back the
 	// uploads and to say so.
 	Margin = 10 * time.Second
-	// Tries is how often an export is started over after an error that may be gone: a deadlock, a broken connection.
+	// Tries is how often a segment is read again after an error that may be gone: a deadlock, a broken connection.
 	Tries = 3
 )
 
-// The defaults of limits that a spec leaves at 0.
-const (
-	DefaultConnectTimeout   = 15 * time.Second
-	DefaultStatementTimeout = 14 * time.Minute // Lambda's longest time is 15 minutes
-	DefaultLockTimeout      = 30 * time.Second
-)
-
-// Event is what the schedule, or a person, invokes the function with.
-type Event struct {
-	ScheduledTime string `json:"scheduledTime"`
-}
-
-// DecodeEvent reads an event. Anything but one object with a scheduled time is an error that shows what is expected.
-func DecodeEvent(b []byte) (time.Time, error) {
-	var e Event
-	if err := json.Unmarshal(b, &e); err != nil {
-		return time.Time{}, fmt.Errorf(`the event is not of the form {"scheduledTime": "2026-01-01T02:00:00Z"}: %w`, err)
-	}
-	return run.ParseScheduledTime(e.ScheduledTime)
-}
+// Outcome says how a run ended, or where it is.
+type Outcome string
 
 // The outcomes of a run.
 const (
-	Committed        = "committed"
-	AlreadyCommitted = "already committed"
+	// Committed: this attempt moved the head to the run.
+	Committed Outcome = "committed"
+	// AlreadyCommitted: another attempt had, and nothing was read.
+	AlreadyCommitted Outcome = "already committed"
+	// Backfilled: the run is committed behind later ones; no workflow is started for it.
+	Backfilled Outcome = "backfilled"
+	// HandedOver: the distributed map reads what is left, and commits.
+	HandedOver Outcome = "handed over"
+	// NoNewData: an append load has nothing to read. The next run looks again.
+	NoNewData Outcome = "no new data"
+	// Blocked: rows wait behind an open transaction. The next run looks again.
+	Blocked Outcome = "blocked"
+	// Superseded: a later run has the rows, or newer ones.
+	Superseded Outcome = "superseded"
+	// OutsideHours: the database may not be read now. The next run within the hours reads it.
+	OutsideHours Outcome = "outside allowed hours"
 )
 
 // Result is what the function answers.
 type Result struct {
-	Run          run.ID `json:"run"`
-	Outcome      string `json:"outcome"`
+	Run     run.ID  `json:"run"`
+	Outcome Outcome `json:"outcome"`
+	// Detail says why, where the outcome alone doesn't.
+	Detail       string `json:"detail,omitempty"`
+	Generation   int    `json:"generation,omitempty"`
 	Rows         int64  `json:"rows"`
 	Bytes        int64  `json:"bytes"`
 	Files        int    `json:"files"`
-	Manifest     string `json:"manifest"`
-	ExecutionARN string `json:"executionArn"`
+	Manifest     string `json:"manifest,omitempty"`
+	ExecutionARN string `json:"executionArn,omitempty"`
 }
 
-// Run makes the run that was scheduled for a time, or finds it made, and starts its workflow. It can be called again with the
-// same time, and at the same time from elsewhere: one set of files is committed. requestID is the invocation's.
-func (e *Exporter) Run(ctx context.Context, scheduled time.Time, requestID string) (Result, error) {
+// Run makes the run of an event, or finds it made, and starts its workflow. It can be called again with the same event, and at the same time
+// from elsewhere: one manifest is committed. requestID is the invocation's.
+func (e *Exporter) Run(ctx context.Context, event Event, requestID string) (Result, error) {
+	scheduled, err := event.scheduled()
+	if err != nil {
+		return Result{}, err
+	}
 	id := run.NewID(scheduled)
 	log := e.Log.With("pipeline", e.Spec.Name(), "run", id)
-	if deadline, ok := ctx.Deadline(); ok {
-		stop := deadline.Add(-Margin)
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadlineCause(ctx, stop, fmt.Errorf("the export was stopped %s before the function's time limit: raise the function's timeout (at most 15 minutes) or memory (which brings CPU), or read fewer rows", Margin))
-		defer cancel()
-	}
+	ctx, until, cancel := e.withinTime(ctx)
+	defer cancel()
+	result, err := e.make(ctx, log, id, event.Backfill, newAttempt(requestID), until)
+	return e.end(log, id, result, err)
+}
 
-	key := manifest.Key(e.Spec.Pipeline, id)
-	committed, found, err := e.committed(ctx, key)
+// end turns a deliberate end into an outcome, and names the run in an error.
+func (e *Exporter) end(log *slog.Logger, id run.ID, result Result, err error) (Result, error) {
+	var nothing *nothingToDo
+	if errors.As(err, &nothing) {
+		result, err = Result{Outcome: nothing.outcome, Detail: nothing.detail}, nil
+	}
 	if err != nil {
 		return Result{}, fmt.Errorf("run %s: %w", id, err)
 	}
-	outcome := AlreadyCommitted
-	if !found {
-		var ours bool
-		if committed, ours, err = e.make(ctx, log, id, requestID); err != nil {
-			return Result{}, fmt.Errorf("run %s: %w", id, err)
-		}
-		if ours {
-			outcome = Committed
-		}
-	}
-	log.Info("committed", "phase", "commit", "outcome", outcome, "attempt", committed.Attempt, "rows", committed.Rows, "bytes", committed.Bytes, "files", len(committed.Files))
-
-	input, err := json.Marshal(committed.ExecutionInput(e.Bucket.Name()))
-	if err != nil {
-		return Result{}, fmt.Errorf("run %s: encoding the workflow's input: %w", id, err)
-	}
-	arn, err := e.Workflow.Start(ctx, string(id), input)
-	if err != nil {
-		return Result{}, fmt.Errorf("run %s is committed, starting its workflow: %w: invoke the function again with the same scheduledTime, nothing is exported twice", id, err)
-	}
-	log.Info("workflow started", "phase", "start", "execution", arn)
-	return Result{
-		Run: id, Outcome: outcome, Rows: committed.Rows, Bytes: committed.Bytes, Files: len(committed.Files),
-		Manifest: key, ExecutionARN: arn,
-	}, nil
+	result.Run = id
+	log.Info("ended", "phase", "end", "outcome", result.Outcome, "detail", result.Detail, "rows", result.Rows, "files", result.Files)
+	return result, nil
 }
 
-// committed looks for the run's manifest. One that another spec wrote is an error.
-func (e *Exporter) committed(ctx context.Context, key string) (manifest.Manifest, bool, error) {
-	body, err := e.Bucket.Get(ctx, key)
-	if errors.Is(err, objects.ErrNotFound) {
-		return manifest.Manifest{}, false, nil
-	}
+func (e *Exporter) make(ctx context.Context, log *slog.Logger, id run.ID, backfill bool, attempt string, until time.Time) (Result, error) {
+	h, err := e.ledger().Head(ctx)
 	if err != nil {
-		return manifest.Manifest{}, false, fmt.Errorf("looking for its manifest: %w", err)
+		return Result{}, err
 	}
-	m, err := e.accept(key, body)
-	return m, err == nil, err
-}
-
-// accept reads a manifest that is there for this run and says whether it is of this pipeline as it is now.
-func (e *Exporter) accept(key string, body []byte) (manifest.Manifest, error) {
-	m, err := manifest.Decode(body)
+	f, planned, made, err := e.find(ctx, h, id)
 	if err != nil {
-		return manifest.Manifest{}, fmt.Errorf("s3://%s/%s: %w", e.Bucket.Name(), key, err)
+		return Result{}, err
 	}
-	if m.SpecSHA256 != e.Spec.Hash() {
-		return manifest.Manifest{}, fmt.Errorf("s3://%s/%s was committed with other content: its spec has hash %s, this function's has %s (query, dataset or source differ): "+
-			"a run keeps what it was made with, so run the new spec under another scheduledTime, or delete the manifest to make this run anew",
-			e.Bucket.Name(), key, m.SpecSHA256, e.Spec.Hash())
+	if made != nil {
+		return e.start(ctx, log, *made, AlreadyCommitted)
 	}
-	return m, nil
-}
-
-// make exports and commits, starting over with new keys after an error that may be gone. It says whether the manifest that
-// counts is its own.
-func (e *Exporter) make(ctx context.Context, log *slog.Logger, id run.ID, requestID string) (manifest.Manifest, bool, error) {
-	statement, err := sqlserver.NewStatement(e.Spec.Source, id.Time())
+	if err := e.inTurn(h, id, backfill); err != nil {
+		return Result{}, err
+	}
+	allowed, until, err := e.allowed(until)
 	if err != nil {
-		return manifest.Manifest{}, false, err
+		return Result{}, err
 	}
-	for try := 1; ; try++ {
-		attempt := newAttempt(requestID)
-		log := log.With("attempt", attempt)
-		m, err := e.export(ctx, log, id, attempt, statement)
-		if err == nil {
-			return e.commit(ctx, log, m)
-		}
-		if try == Tries || !sqlserver.Transient(err) || ctx.Err() != nil {
-			return manifest.Manifest{}, false, err
-		}
-		log.Warn("starting the export over", "phase", "read", "try", try, "error", err.Error())
-		select {
-		case <-time.After(time.Duration(try) * time.Second):
-		case <-ctx.Done():
-			return manifest.Manifest{}, false, errors.Join(err, context.Cause(ctx))
+	if !allowed {
+		hours := e.Spec.Limits.AllowedHours
+		return Result{}, &nothingToDo{OutsideHours, fmt.Sprintf("the database is read from %s to %s %s only", hours.From, hours.To, hours.TimeZone)}
+	}
+	if !planned {
+		if f, err = e.plan(ctx, log, h, id, attempt); err != nil {
+			return Result{}, err
 		}
 	}
+	if err := stale(h, f); err != nil {
+		return Result{}, err
+	}
+	_, open, err := e.ledger().Parts(ctx, f)
+	if err != nil {
+		return Result{}, err
+	}
+	// What is known to be too much for one function isn't begun by it.
+	left := len(open)
+	if e.Map == nil || f.PartitionColumn == nil || f.EstimatedRows <= orDefault(e.Spec.Limits.FunctionRows, DefaultFunctionRows) {
+		if left, err = e.readAll(ctx, log, f, open, attempt, until); err != nil {
+			return Result{}, err
+		}
+	}
+	if left > 0 {
+		arn, err := e.handOver(ctx, f, attempt)
+		if err != nil {
+			return Result{}, err
+		}
+		return Result{Outcome: HandedOver, Detail: fmt.Sprintf("%d of %d partitions are left to the distributed map", left, len(f.Partitions)), Generation: f.Generation, ExecutionARN: arn}, nil
+	}
+	return e.commitAndStart(ctx, log, f, attempt)
 }
 
-// commit writes the manifest, unless another attempt's is there: then that one counts, and these files are named by nothing.
-func (e *Exporter) commit(ctx context.Context, log *slog.Logger, m manifest.Manifest) (manifest.Manifest, bool, error) {
-	body, err := json.MarshalIndent(m, "", "  ")
+// find looks for the run below the head, and for its plan. A run that was committed with another spec is an error.
+func (e *Exporter) find(ctx context.Context, h ledger.Head, id run.ID) (f ledger.Frozen, planned bool, made *ledger.Commit, err error) {
+	plans, err := e.ledger().Plans(ctx, id)
 	if err != nil {
-		return manifest.Manifest{}, false, fmt.Errorf("encoding the manifest: %w", err)
+		return ledger.Frozen{}, false, nil, err
 	}
-	key := manifest.Key(m.Pipeline, m.Run)
-	there, err := e.Bucket.Create(ctx, key, "application/json", body)
-	if err != nil {
-		return manifest.Manifest{}, false, fmt.Errorf("committing the run: %w", err)
+	spec := e.Spec.Hash()
+	for _, one := range plans {
+		if one.SpecSHA256 == spec {
+			f, planned = one, true
+		}
+		c, found, err := e.ledger().Find(ctx, h.Manifest, id, one.Parent)
+		switch {
+		case err != nil:
+			return ledger.Frozen{}, false, nil, err
+		case found && c.SpecSHA256 != spec:
+			return ledger.Frozen{}, false, nil, fmt.Errorf("s3://%s/%s is committed with other content: its spec has hash %s, this function's has %s (query, dataset or source differ): "+
+				"a run keeps what it was made with, so run the new spec under another scheduledTime", e.Bucket.Name(), c.Ref.Key, c.SpecSHA256, spec)
+		case found:
+			return one, true, &c, nil
+		}
 	}
-	counts, err := e.accept(key, there)
-	if err != nil {
-		return manifest.Manifest{}, false, fmt.Errorf("another attempt committed this run meanwhile: %w", err)
-	}
-	if counts.Attempt != m.Attempt {
-		log.Info("another attempt committed this run first", "phase", "commit", "committedAttempt", counts.Attempt)
-	}
-	return counts, counts.Attempt == m.Attempt, nil
+	return f, planned, nil, nil
 }
+
+// inTurn refuses a run that is older than what is committed, unless its query is cut by time: SQL Server keeps no history, so it would hold the rows
+// as they are now.
+func (e *Exporter) inTurn(h ledger.Head, id run.ID, backfill bool) error {
+	if h.Run == "" || id > h.Run {
+		return nil
+	}
+	windowed := e.Spec.Source.Load != pipeline.Append && e.Spec.Source.WindowSeconds > 0
+	switch {
+	case windowed:
+		return nil
+	case !backfill:
+		return &nothingToDo{Superseded, fmt.Sprintf("run %s, which is later, is committed already", h.Run)}
+	case e.Spec.Source.Load == pipeline.Append:
+		return refuse(NoHistory, "run %s, which is later, has read all rows up to its bounds: an append load has nothing to fill in", h.Run)
+	}
+	return refuse(NoHistory, "run %s, which is later, is committed, and the source has no window: SQL Server keeps no history, so a run for %s would hold the rows as they are now: "+
+		"cut the query by @windowStart and @windowEnd (source.window), or run it now", h.Run, id.Time().Format(time.RFC3339))
+}
+
+// plan freezes what the run reads. An error that may be gone is tried again: nothing is frozen yet.
+func (e *Exporter) plan(ctx context.Context, log *slog.Logger, h ledger.Head, id run.ID, attempt string) (ledger.Frozen, error) {
+	began := time.Now()
+	var frozen ledger.Frozen
+	err := retry(ctx, log, "planning again", func() error {
+		session, err := e.Database.Connect(ctx, id)
+		if err != nil {
+			return err
+		}
+		defer session.Close()
+		p, err := e.makePlan(ctx, session, h, id, attempt)
+		if err != nil {
+			return err
+		}
+		frozen, err = e.ledger().Freeze(ctx, p)
+		return err
+	})
+	var changed *schemaChange
+	if errors.As(err, &changed) {
+		before, readErr := e.ledger().Read(ctx, *h.Manifest)
+		if readErr != nil {
+			return ledger.Frozen{}, errors.Join(err, readErr)
+		}
+		return ledger.Frozen{}, changed.refusal(before.Columns)
+	}
+	if err != nil {
+		return ledger.Frozen{}, err
+	}
+	log.Info("planned", "phase", "plan", "load", frozen.Load, "generation", frozen.Generation, "partitions", len(frozen.Partitions), "boundaries", frozen.Boundaries,
+		"isolation", frozen.Source.Isolation, "by", frozen.Attempt, "ms", time.Since(began).Milliseconds())
+	if b := frozen.Bounds; b != nil {
+		log.Info("bounds", "phase", "plan", "column", b.Column, "from", b.From, "to", b.To, "lag", b.Lag)
+	}
+	return frozen, nil
+}
+
+func (e *Exporter) commitAndStart(ctx context.Context, log *slog.Logger, f ledger.Frozen, attempt string) (Result, error) {
+	c, ours, err := e.commit(ctx, log, f, attempt)
+	if err != nil {
+		return Result{}, err
+	}
+	if ours {
+		return e.start(ctx, log, c, Committed)
+	}
+	return e.start(ctx, log, c, AlreadyCommitted)
+}
+
+// start starts the workflow of a committed run, unless later runs are committed: theirs is the model that is wanted.
+func (e *Exporter) start(ctx context.Context, log *slog.Logger, c ledger.Commit, outcome Outcome) (Result, error) {
+	result := Result{Outcome: outcome, Generation: c.Generation, Rows: c.Rows, Bytes: c.Bytes, Files: len(c.Files), Manifest: c.Ref.Key}
+	if e.Workflow == nil {
+		return result, nil
+	}
+	h, err := e.ledger().Head(ctx)
+	if err != nil {
+		return Result{}, fmt.Errorf("the run is committed, looking whether it is the latest: %w: invoke the function again with the same scheduledTime", err)
+	}
+	if h.Run > c.Run {
+		if outcome == Committed {
+			result.Outcome = Backfilled
+		}
+		result.Detail = fmt.Sprintf("run %s is later, so no workflow is started for this one", h.Run)
+		return result, nil
+	}
+	input, err := json.Marshal(c.ExecutionInput(e.Bucket.Name()))
+	if err != nil {
+		return Result{}, fmt.Errorf("encoding the workflow's input: %w", err)
+	}
+	if result.ExecutionARN, err = e.Workflow.Start(ctx, string(c.Run), input); err != nil {
+		return Result{}, fmt.Errorf("the run is committed, starting its workflow: %w: invoke the function again with the same scheduledTime, nothing is exported twice", err)
+	}
+	log.Info("workflow started", "phase", "start", "execution", result.ExecutionARN)
+	return result, nil
+}
+
+func (e *Exporter) ledger() ledger.Ledger { return ledger.New(e.Bucket, e.Spec.Pipeline) }
 
 // newAttempt names an attempt: the beginning of the request's id, by which its log is found, and a random part, since Lambda
 // gives all its retries of one event the same id.
@@ -242,59 +321,4 @@ func newAttempt(requestID string) string {
 		return hex.EncodeToString(random[:])
 	}
 	return request + "-" + hex.EncodeToString(random[:])
-}
-
-// open logs in. A refused login may come from a secret that was rotated after it was read, so it is read once more; the
-// same secret is not tried twice, because accounts lock out.
-func (e *Exporter) open(ctx context.Context) (*sqlserver.Session, error) {
-	login, err := e.login(ctx)
-	if err != nil {
-		return nil, err
-	}
-	options := sqlserver.Options{
-		AppName:        "sagemaker-datapipeline " + e.Spec.Name(),
-		ConnectTimeout: seconds(e.Spec.Limits.ConnectTimeoutSeconds, DefaultConnectTimeout),
-		LockTimeout:    seconds(e.Spec.Limits.LockTimeoutSeconds, DefaultLockTimeout),
-	}
-	session, err := sqlserver.Open(ctx, login, options)
-	if err == nil || !sqlserver.LoginFailed(err) {
-		return session, err
-	}
-	again, secretErr := e.login(ctx)
-	if secretErr != nil {
-		return nil, errors.Join(err, secretErr)
-	}
-	if again == login {
-		return nil, err
-	}
-	return sqlserver.Open(ctx, again, options)
-}
-
-func (e *Exporter) login(ctx context.Context) (sqlserver.Login, error) {
-	text, err := e.Secret.Text(ctx)
-	if err != nil {
-		return sqlserver.Login{}, err
-	}
-	return sqlserver.DecodeLogin(text, e.Overrides)
-}
-
-func seconds(n int, otherwise time.Duration) time.Duration {
-	if n <= 0 {
-		return otherwise
-	}
-	return time.Duration(n) * time.Second
-}
-
-// sign writes the inference contract.
-func (e *Exporter) sign(ctx context.Context, id run.ID, attempt string, s signature.Signature) (manifest.Object, error) {
-	body, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return manifest.Object{}, fmt.Errorf("encoding the signature: %w", err)
-	}
-	return e.Bucket.Put(ctx, manifest.SignatureKey(e.Spec.Pipeline, id, attempt), "application/json", body)
-}
-
-func hash(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:])
 }

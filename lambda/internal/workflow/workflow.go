@@ -15,6 +15,7 @@ import (
 // API is what a StateMachine calls of Step Functions.
 type API interface {
 	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
+	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
 }
 
 var _ API = (*sfn.Client)(nil)
@@ -41,6 +42,34 @@ func (m StateMachine) Start(ctx context.Context, name string, input []byte) (str
 		return "", fmt.Errorf("the state machine %s does not exist: deploy the pipeline again: %w", m.ARN, err)
 	}
 	return "", fmt.Errorf("starting execution %s of %s: %w", name, m.ARN, err)
+}
+
+// maxExecutions bounds how many failed executions StartOrFind steps over.
+const maxExecutions = 20
+
+// StartOrFind starts an execution with this name, or finds it running or succeeded. One that failed is left as it is, and the next has a number
+// behind the name: "name-2".
+func (m StateMachine) StartOrFind(ctx context.Context, name string, input []byte) (string, error) {
+	for n := 1; n <= maxExecutions; n++ {
+		numbered := name
+		if n > 1 {
+			numbered = fmt.Sprintf("%s-%d", name, n)
+		}
+		arn, err := m.Start(ctx, numbered, input)
+		if err != nil {
+			return "", err
+		}
+		out, err := m.API.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
+		if err != nil {
+			return "", fmt.Errorf("looking at execution %s: %w", arn, err)
+		}
+		switch out.Status {
+		case types.ExecutionStatusFailed, types.ExecutionStatusTimedOut, types.ExecutionStatusAborted:
+			continue
+		}
+		return arn, nil
+	}
+	return "", fmt.Errorf("%d executions of %s named %s failed: look why, then start one by hand under another name", maxExecutions, m.ARN, name)
 }
 
 // executionARN turns arn:aws:states:region:account:stateMachine:name into the ARN of its execution.

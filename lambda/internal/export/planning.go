@@ -1,0 +1,422 @@
+package export
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"sagemaker-datapipeline/lambda/internal/columns"
+	"sagemaker-datapipeline/lambda/internal/ledger"
+	"sagemaker-datapipeline/lambda/internal/sqlserver"
+	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/pipeline"
+	"sagemaker-datapipeline/lambda/plan"
+	"sagemaker-datapipeline/lambda/run"
+)
+
+// Refusal is a named reason why a run is not made. A person has to decide.
+type Refusal struct {
+	// Name is what the runbook lists it by.
+	Name    string
+	message string
+}
+
+func (r *Refusal) Error() string { return r.message + " [" + r.Name + "]" }
+
+// The names of refusals.
+const (
+	QueryChanged        = "QueryChanged"
+	SchemaChanged       = "SchemaChanged"
+	TableRecreated      = "TableRecreated"
+	DatabaseRestored    = "DatabaseRestored"
+	BoundBelowWatermark = "BoundBelowWatermark"
+	DuplicateKey        = "DuplicateKey"
+	HiddenData          = "HiddenData"
+	FullScan            = "FullScan"
+	ReadOnlyDatabase    = "ReadOnlyDatabase"
+	NoHistory           = "NoHistory"
+)
+
+func refuse(name, format string, args ...any) error {
+	return &Refusal{Name: name, message: fmt.Sprintf(format, args...)}
+}
+
+// nothingToDo is a deliberate end of a run without a commit.
+type nothingToDo struct {
+	outcome Outcome
+	detail  string
+}
+
+func (n *nothingToDo) Error() string { return string(n.outcome) + ": " + n.detail }
+
+// makePlan decides what the run is going to read. Nothing is read before the plan that it gives is frozen, except what is
+// needed to decide; and the bound of an append load is read before any transaction that rows are read in.
+func (e *Exporter) makePlan(ctx context.Context, session Session, h ledger.Head, id run.ID, attempt string) (plan.Plan, error) {
+	source := e.Spec.Source
+	p := plan.Plan{
+		Version: plan.Version, Pipeline: e.Spec.Pipeline, Run: id, ScheduledTime: id.Time(), Attempt: attempt, CreatedAt: time.Now().UTC(),
+		SpecSHA256: e.Spec.Hash(), Load: source.Load, Generation: h.Generation, Parent: h.Manifest, HeadETag: h.ETag,
+	}
+	if p.Load == "" {
+		p.Load = pipeline.Full
+	}
+	survey, err := session.Survey(ctx)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	if err := e.checkSource(survey); err != nil {
+		return plan.Plan{}, err
+	}
+	p.QuerySHA256 = hash(survey.Query)
+	selected, err := columns.Select(survey.Columns, e.Spec.Dataset)
+	if err != nil {
+		return plan.Plan{}, fmt.Errorf("%s: %w", survey.From, err)
+	}
+	result := survey.Columns
+	if selected != nil {
+		if result, err = session.Describe(ctx, selected); err != nil {
+			return plan.Plan{}, err
+		}
+	}
+	resolved, err := columns.Resolve(result, e.Spec.Dataset)
+	if err != nil {
+		return plan.Plan{}, fmt.Errorf("%s: %w", survey.From, err)
+	}
+	p.Columns = resolved.Manifest()
+	p.SchemaSHA256 = schemaHash(p.Columns)
+	p.Window = survey.Window
+	p.Source = e.describeSource(survey)
+	if err := e.compare(h, &p, survey); err != nil {
+		return plan.Plan{}, err
+	}
+	if p.Load == pipeline.Append {
+		if p.Bounds, err = e.bounds(ctx, session, h, &p, survey); err != nil {
+			return plan.Plan{}, err
+		}
+	}
+	return p, e.partition(ctx, session, &p, survey)
+}
+
+func (e *Exporter) describeSource(survey Survey) manifest.Source {
+	s := manifest.Source{
+		Identity: survey.Identity.Identity, Address: survey.Identity.Address, ServerVersion: survey.Identity.Version,
+		Consistency: string(pipeline.Statement), ClockSkewSeconds: math.Round(survey.Identity.Skew.Seconds()*10) / 10,
+	}
+	switch {
+	case e.Spec.Source.Consistency == pipeline.Snapshot:
+		s.Consistency = string(pipeline.Snapshot)
+	case e.Spec.Source.PartitionBy != "":
+		s.Consistency = pages
+	}
+	s.Isolation, s.Guarantee = survey.Identity.Guarantee(e.Spec.Source, s.Consistency == pages, survey.Uncommitted)
+	for _, h := range survey.Hidden {
+		s.Accepted = append(s.Accepted, string(h.Consent)+": "+h.What)
+	}
+	return s
+}
+
+// pages is the consistency of a load that is read in pages.
+const pages = "pages"
+
+// checkSource refuses what the database's owner or the pipeline's owner has to allow by name.
+func (e *Exporter) checkSource(survey Survey) error {
+	source := e.Spec.Source
+	var hidden []string
+	for _, h := range survey.Hidden {
+		if !source.Accepts(h.Consent) {
+			hidden = append(hidden, fmt.Sprintf("%s: %s, or add %q to source.accept", h.What, h.Remedy, h.Consent))
+		}
+	}
+	if len(hidden) > 0 {
+		return refuse(HiddenData, "%s would not be exported as it is: %s", survey.From, strings.Join(hidden, "; "))
+	}
+	if source.Load == pipeline.Append && survey.Identity.ReadOnly {
+		return refuse(ReadOnlyDatabase, "the database %s is a read-only replica, and an append load needs the primary: a bound that is read on a replica doesn't know the primary's open transactions; correct the host", survey.Identity.Database)
+	}
+	limit := orDefault(e.Spec.Limits.MaxScanRows, DefaultMaxScanRows)
+	if t := survey.Table; t != nil && t.Rows > limit && !source.Accepts(pipeline.AcceptFullScan) {
+		how := "the whole table is read"
+		if c := source.Cursor; c != nil {
+			if t.Led(c.Column) {
+				return nil
+			}
+			how = fmt.Sprintf("no index begins with %s, so each run scans the table", c.Column)
+		}
+		return refuse(FullScan, "%s has %d rows and %s: more than limits.maxScanRows, %d: give it an index or a window, or add %q to source.accept",
+			survey.From, t.Rows, how, limit, pipeline.AcceptFullScan)
+	}
+	return nil
+}
+
+// compare says whether this source is the one that the runs before read. It may begin a new generation.
+func (e *Exporter) compare(h ledger.Head, p *plan.Plan, survey Survey) error {
+	if h.Manifest == nil {
+		return nil
+	}
+	name, what := "", ""
+	switch differs := h.Identity.Differs(survey.Identity.Identity); {
+	case h.QuerySHA256 != "" && h.QuerySHA256 != p.QuerySHA256:
+		name, what = QueryChanged, "what the pipeline reads was changed since the last run"
+	case strings.Contains(differs, "the table"):
+		name, what = TableRecreated, differs
+	case differs != "":
+		name, what = DatabaseRestored, differs
+	}
+	if name != "" {
+		return e.changed(h, p, name, what)
+	}
+	if h.SchemaSHA256 == "" || h.SchemaSHA256 == p.SchemaSHA256 {
+		return nil
+	}
+	if e.Spec.Source.OnSchemaChange == pipeline.AcceptSchemaChange {
+		return nil
+	}
+	return &schemaChange{from: survey.From, now: p.Columns}
+}
+
+// schemaChange becomes a Refusal when the columns of the run before are known.
+type schemaChange struct {
+	from string
+	now  []manifest.Column
+}
+
+func (s *schemaChange) Error() string { return s.from + " has other columns than in the run before" }
+
+// refusal shows both schemas where they differ.
+func (s *schemaChange) refusal(before []manifest.Column) error {
+	was, is := map[string]string{}, map[string]string{}
+	for _, c := range before {
+		was[strings.ToLower(c.Name)] = c.SQLType
+	}
+	var differences []string
+	for _, c := range s.now {
+		is[strings.ToLower(c.Name)] = c.SQLType
+		switch old, there := was[strings.ToLower(c.Name)]; {
+		case !there:
+			differences = append(differences, fmt.Sprintf("%s %s is new", c.Name, c.SQLType))
+		case old != c.SQLType:
+			differences = append(differences, fmt.Sprintf("%s was %s and is %s", c.Name, old, c.SQLType))
+		}
+	}
+	for _, c := range before {
+		if _, there := is[strings.ToLower(c.Name)]; !there {
+			differences = append(differences, fmt.Sprintf("%s %s is gone", c.Name, c.SQLType))
+		}
+	}
+	if len(differences) == 0 {
+		differences = []string{"their order or their Parquet types differ"}
+	}
+	return refuse(SchemaChanged, "%s has other columns than in the run before: %s: name the columns that the pipeline needs in dataset.include or in the query, or set source.onSchemaChange to accept", s.from, strings.Join(differences, ", "))
+}
+
+// changed fails the run, or begins a new generation where that is configured.
+func (e *Exporter) changed(h ledger.Head, p *plan.Plan, name, what string) error {
+	policy := e.Spec.Source.OnChange
+	if policy == "" {
+		policy = pipeline.NewGeneration
+		if p.Load == pipeline.Append {
+			policy = pipeline.FailOnChange
+		}
+	}
+	if policy == pipeline.NewGeneration {
+		p.Generation, p.NewGeneration = h.Generation+1, name+": "+what
+		return nil
+	}
+	return refuse(name, "%s: rows of before and after can't be one training set: begin a new generation with the command rebaseline, or set source.onChange to newGeneration; "+
+		"if it is a failover and no row was lost, the command rebaseline with keepWatermark accepts the database", what)
+}
+
+// bounds freezes which values of the cursor the run reads.
+func (e *Exporter) bounds(ctx context.Context, session Session, h ledger.Head, p *plan.Plan, survey Survey) (*manifest.Bounds, error) {
+	cursor := e.Spec.Source.Cursor
+	if cursor == nil {
+		return nil, errors.New("the source's load is append and it has no cursor: deploy the pipeline again")
+	}
+	column, ok := findColumn(survey.Columns, cursor.Column)
+	if !ok {
+		return nil, fmt.Errorf("source.cursor names %q, which %s doesn't have", cursor.Column, survey.From)
+	}
+	b := &manifest.Bounds{Kind: string(cursor.Kind), Column: column.Name, SQLType: column.SQLType()}
+	watermark := ""
+	if h.Watermark != nil && p.NewGeneration == "" {
+		watermark = h.Watermark.Value
+	}
+	b.From = watermark
+	switch cursor.Kind {
+	case pipeline.RowversionCursor:
+		return b, e.rowversionBounds(ctx, session, h, p, survey, b)
+	case pipeline.IdentityCursor:
+		return b, e.identityBounds(ctx, session, column, b, watermark, cursor.Overlap)
+	case pipeline.TimeCursor:
+		return b, timeBounds(p.Run, column, b, watermark, cursor.Overlap)
+	}
+	return nil, fmt.Errorf("the source's cursor is of kind %q: deploy the pipeline again", cursor.Kind)
+}
+
+func (e *Exporter) rowversionBounds(ctx context.Context, session Session, h ledger.Head, p *plan.Plan, survey Survey, b *manifest.Bounds) error {
+	versions, err := session.Rowversions(ctx)
+	if err != nil {
+		return err
+	}
+	b.To = sqlserver.RowversionText(versions.MinActive)
+	pinned := versions.MinActive <= versions.Last
+	if pinned {
+		who, err := session.Blocker(ctx)
+		if err != nil {
+			return err
+		}
+		b.Lag = fmt.Sprintf("%d row versions wait behind an open transaction: %s", versions.Last-versions.MinActive+1, who)
+	}
+	if b.From == "" {
+		return nil
+	}
+	from, err := sqlserver.ParseRowversion(b.From)
+	if err != nil {
+		return fmt.Errorf("the head's watermark: %w", err)
+	}
+	switch {
+	case versions.MinActive < from:
+		err := e.changed(h, p, BoundBelowWatermark, fmt.Sprintf("the database's row versions are at %s, below the watermark %s of the last run: it was restored, or a failover lost rows", b.To, b.From))
+		if err == nil {
+			b.From = ""
+		}
+		return err
+	case versions.MinActive == from && pinned:
+		return &nothingToDo{Blocked, b.Lag}
+	case versions.MinActive == from:
+		return &nothingToDo{NoNewData, fmt.Sprintf("no row of the database was written since the last run (row version %s)", b.To)}
+	}
+	return nil
+}
+
+// identityBounds reads everything that is there, and again the last values below the watermark: a value that is taken early can be committed late.
+func (e *Exporter) identityBounds(ctx context.Context, session Session, column sqlserver.Column, b *manifest.Bounds, watermark string, overlap int64) error {
+	highest, found, err := session.Highest(ctx, column)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return &nothingToDo{NoNewData, "the table is empty"}
+	}
+	top, err := strconv.ParseInt(highest, 10, 64)
+	if err != nil || top == math.MaxInt64 {
+		return fmt.Errorf("the cursor %s has the value %s: an identity cursor is an integer below 2^63-1", column.Name, highest)
+	}
+	b.To = strconv.FormatInt(top+1, 10)
+	if watermark == "" {
+		return nil
+	}
+	mark, err := strconv.ParseInt(watermark, 10, 64)
+	if err != nil {
+		return fmt.Errorf("the head's watermark: %w", err)
+	}
+	if top+1 < mark {
+		return refuse(BoundBelowWatermark, "the highest value of %s is %d, below the watermark %d of the last run: rows were deleted, the table was truncated or the database restored: use the command rebaseline", column.Name, top, mark)
+	}
+	b.From, b.Overlap = strconv.FormatInt(mark-min(overlap, mark), 10), watermark
+	return nil
+}
+
+// timeBounds reads to the run's time, and again what is within the overlap below the watermark.
+func timeBounds(id run.ID, column sqlserver.Column, b *manifest.Bounds, watermark string, overlap int64) error {
+	var err error
+	if b.To, err = sqlserver.KeyText(column, id.Time()); err != nil {
+		return fmt.Errorf("source.cursor: %w", err)
+	}
+	if watermark == "" {
+		return nil
+	}
+	mark, err := parseMoment(watermark)
+	if err != nil {
+		return fmt.Errorf("the head's watermark: %w", err)
+	}
+	if !id.Time().After(mark) {
+		return &nothingToDo{Superseded, fmt.Sprintf("a later run has read to %s already", watermark)}
+	}
+	b.Overlap = watermark
+	b.From, err = sqlserver.KeyText(column, mark.Add(-time.Duration(overlap)*time.Second))
+	return err
+}
+
+// parseMoment reads the text of a date, or of a date and time, as bounds have it.
+func parseMoment(text string) (time.Time, error) {
+	for _, layout := range []string{"2006-01-02T15:04:05.9999999Z07:00", "2006-01-02T15:04:05.9999999", time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is not a date and time", text)
+}
+
+// partition divides what is read into ranges.
+func (e *Exporter) partition(ctx context.Context, session Session, p *plan.Plan, survey Survey) error {
+	p.Boundaries = sqlserver.OnePartition
+	if survey.Table != nil && survey.Table.Rows > 0 {
+		p.EstimatedRows = survey.Table.Rows
+	}
+	by := e.Spec.Source.PartitionBy
+	if by == "" {
+		p.Partitions = []plan.Partition{{ID: plan.PartitionID(0), EstimatedRows: p.EstimatedRows}}
+		return nil
+	}
+	column, ok := findColumn(survey.Columns, by)
+	if !ok {
+		return fmt.Errorf("source.partitionBy names %q, which %s doesn't have", by, survey.From)
+	}
+	if err := sqlserver.CheckKey(column); err != nil {
+		return fmt.Errorf("source.partitionBy: %w", err)
+	}
+	p.PartitionColumn = &manifest.Column{Name: column.Name, SQLType: column.SQLType(), Nullable: column.Nullable}
+	var values []string
+	// An increment is small beside its table: the statistics of the whole say little of it.
+	if p.Bounds == nil || p.Bounds.From == "" {
+		want := int(min(p.EstimatedRows/orDefault(e.Spec.Limits.PartitionRows, DefaultPartitionRows)+1, sqlserver.MaxRanges))
+		want = max(want, min(e.Spec.Limits.Connections, sqlserver.MaxRanges))
+		if want > 1 {
+			var err error
+			if values, p.Boundaries, err = session.Boundaries(ctx, column, want); err != nil {
+				return err
+			}
+		}
+	}
+	if column.Nullable {
+		p.Partitions = append(p.Partitions, plan.Partition{Range: plan.Range{Null: true}})
+	}
+	var from *string
+	for _, value := range values {
+		p.Partitions = append(p.Partitions, plan.Partition{Range: plan.Range{From: from, To: &value}})
+		from = &value
+	}
+	p.Partitions = append(p.Partitions, plan.Partition{Range: plan.Range{From: from}})
+	for i := range p.Partitions {
+		p.Partitions[i].ID = plan.PartitionID(i)
+		p.Partitions[i].EstimatedRows = p.EstimatedRows / int64(len(values)+1)
+	}
+	return nil
+}
+
+// schemaHash is of what a column is: a NOT NULL that was dropped, or another role, changes nothing for the rows of before.
+func schemaHash(all []manifest.Column) string {
+	type known struct{ Name, SQLType, Parquet string }
+	var list []known
+	for _, c := range all {
+		list = append(list, known{c.Name, c.SQLType, c.Parquet})
+	}
+	b, err := json.Marshal(list)
+	if err != nil {
+		panic(fmt.Sprintf("columns are text: %v", err))
+	}
+	return hash(string(b))
+}
+
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
