@@ -71,8 +71,7 @@ func (x *examination) columns(ctx context.Context) {
 	problems := x.named(described)
 	selected, err := columns.Select(described, x.Spec.Dataset)
 	if err == nil && selected != nil {
-		described, err = sent(described, selected)
-		err = errors.Join(err, x.selection.Wrappable())
+		described, err = x.session.DescribeColumns(ctx, x.selection.DescribeSelected(selected))
 	}
 	if err == nil {
 		_, err = columns.Resolve(described, x.Spec.Dataset)
@@ -86,22 +85,6 @@ func (x *examination) columns(ctx context.Context) {
 	if len(problems) == 0 {
 		x.ok("columns", "all that the pipeline names are there, and each type has its place in Parquet")
 	}
-}
-
-// sent are the columns as the server sends them: those that are selected, in their casts' types.
-func sent(described []sqlserver.Column, selected []sqlserver.Selected) ([]sqlserver.Column, error) {
-	var all []sqlserver.Column
-	for _, s := range selected {
-		c, _ := find(described, s.Name)
-		if s.Cast != "" {
-			var err error
-			if c, err = sqlserver.ParseColumn(c.Name, s.Cast, c.Nullable); err != nil {
-				return nil, err
-			}
-		}
-		all = append(all, c)
-	}
-	return all, nil
 }
 
 // named looks for the columns that the source's settings name, and whether they can be what they are named for.
