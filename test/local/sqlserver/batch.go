@@ -49,6 +49,7 @@ func parse(text string) ([]ast.Statement, error) {
 	if err := checkGrammar(text); err != nil {
 		return nil, err
 	}
+	text = collateAsOperator(text)
 	type result struct {
 		list []ast.Statement
 		err  error

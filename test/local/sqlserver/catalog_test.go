@@ -32,6 +32,7 @@ func TestTheCatalogDescribesWhatIsThere(t *testing.T) {
 		{"the database", "SELECT name, database_id, compatibility_level, collation_name, state_desc, is_read_only FROM sys.databases WHERE name = DB_NAME()", "shop 2 130 SQL_Latin1_General_CP1_CI_AS ONLINE 0"},
 		{"by its id", "SELECT DB_NAME(DB_ID()), DB_NAME(d.database_id) FROM sys.databases d WHERE d.name = 'other'", "shop other"},
 		{"computed columns", "SELECT name, definition, is_persisted FROM sys.computed_columns WHERE object_id = OBJECT_ID('dbo.Sales')", "Twice (Price * 2) 0 | Text_ (Code + '!') 1"},
+		{"what a view reads", "SELECT OBJECT_NAME(referencing_id), OBJECT_NAME(referenced_id), referenced_schema_name FROM sys.sql_expression_dependencies", "Prices Sales dbo"},
 		{"no synonyms, no change tracking, no policies", "SELECT (SELECT COUNT(*) FROM sys.synonyms), (SELECT COUNT(*) FROM sys.change_tracking_databases), (SELECT COUNT(*) FROM sys.change_tracking_tables), (SELECT COUNT(*) FROM sys.security_policies)", "0 0 0 0"},
 		{"tables and views for other programs", "SELECT TABLE_NAME, TABLE_TYPE FROM INFORMATION_SCHEMA.TABLES ORDER BY 1", "Prices VIEW | Sales BASE TABLE"},
 		{"the collation of a column for other programs", "SELECT CHARACTER_SET_NAME, COLLATION_NAME FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = 'Sales' AND COLUMN_NAME = 'Code'", "iso_1 Japanese_CI_AS"},

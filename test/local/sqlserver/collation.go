@@ -123,12 +123,20 @@ func (t sqlType) comparison() string {
 	return ignoringCase
 }
 
-// commonCollation is the collation in which two texts meet. The server's own gives way, as a literal's and a variable's do.
-func commonCollation(a, b uint16) (uint16, error) {
-	if a != b && a != 0 && b != 0 {
-		return 0, newError(468, 16, "Cannot resolve the collation conflict between \"%s\" and \"%s\".", collations[a].name, collations[b].name)
+// commonCollation is the collation in which two texts meet: what COLLATE says wins over a column's, and that over the server's own,
+// which a literal and a variable have.
+func commonCollation(a, b sqlType) (coll uint16, collated bool, err error) {
+	switch {
+	case a.coll == b.coll:
+		return a.coll, a.collated || b.collated, nil
+	case a.collated && !b.collated:
+		return a.coll, true, nil
+	case b.collated && !a.collated:
+		return b.coll, true, nil
+	case a.coll != 0 && b.coll != 0 || a.collated:
+		return 0, false, newError(468, 16, "Cannot resolve the collation conflict between \"%s\" and \"%s\".", collations[a.coll].name, collations[b.coll].name)
 	}
-	return max(a, b), nil
+	return max(a.coll, b.coll), false, nil
 }
 
 // unitPerCharacter says whether a character of the basic plane takes one unit of the type's length.

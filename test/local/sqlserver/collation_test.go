@@ -150,3 +150,29 @@ func TestValuesAreCutToTheSessionsTextSize(t *testing.T) {
 		}
 	}
 }
+
+func TestCollateChoosesTheCollationOfAnExpression(t *testing.T) {
+	_, db := startShop(t)
+	run(t, db, "CREATE TABLE dbo.T (Id int NOT NULL PRIMARY KEY, é varchar(20) COLLATE Cyrillic_General_CI_AS NULL, n nvarchar(10) COLLATE Latin1_General_CI_AS NULL, b nvarchar(10) COLLATE Latin1_General_BIN2 NULL)",
+		"INSERT INTO dbo.T VALUES (1, N'Ж', N'a', N'a'), (2, N'ж', N'B', N'B'), (3, N'щ', N'c', N'C')")
+	for _, test := range []struct{ name, query, want string }{
+		{"in a condition", "SELECT Id FROM dbo.T WHERE n COLLATE Latin1_General_BIN2 > N'Z' ORDER BY Id", "1 | 3"},
+		{"in an order", "SELECT Id FROM dbo.T ORDER BY n COLLATE Latin1_General_BIN2", "2 | 1 | 3"},
+		{"in a group", "SELECT COUNT(*) FROM dbo.T GROUP BY é COLLATE Cyrillic_General_BIN2", "1 | 1 | 1"},
+		{"behind a name with accents, and not within a text", "SELECT Id /* é */ FROM dbo.T WHERE é\tCOLLATE  Cyrillic_General_BIN2 = N'ж' AND N'é COLLATE x' LIKE N'é COLLATE _'", "2"},
+		{"over a column's own", "SELECT Id FROM dbo.T WHERE n = b COLLATE Latin1_General_CI_AS ORDER BY Id", "1 | 2 | 3"},
+		{"the database's own", "SELECT Id FROM dbo.T WHERE b = N'c' COLLATE DATABASE_DEFAULT", "3"},
+		{"tighter than other operators", "SELECT Id FROM dbo.T WHERE b + N'x' COLLATE Latin1_General_CI_AS = N'cX'", "3"},
+		{"of values, in the code page that it means", "DECLARE @a nvarchar(9) = N'щ', @b nvarchar(9) = N'Ж', @c nvarchar(9) = N'ж'; SELECT DISTINCT x.v FROM (VALUES (CAST((@a) COLLATE Cyrillic_General_CI_AS AS varchar(5))), " +
+			"(CAST(@b COLLATE Cyrillic_General_CI_AS AS varchar(5))), (CAST((@c) COLLATE Cyrillic_General_CI_AS AS varchar(5)) COLLATE Cyrillic_General_CI_AS)) AS x(v) ORDER BY x.v", "Ж | щ"},
+		{"no two at once", "SELECT Id FROM dbo.T WHERE n COLLATE Latin1_General_BIN2 = b COLLATE Latin1_General_CI_AS", "468"},
+		{"of nothing but texts", "SELECT Id COLLATE Latin1_General_BIN2 FROM dbo.T", "447"},
+		{"of those that exist", "SELECT n COLLATE Klingon_CI_AS FROM dbo.T", "448"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := outcome(db, test.query); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}

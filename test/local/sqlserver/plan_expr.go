@@ -70,6 +70,9 @@ func (p *planner) scalar(e ast.ScalarExpression, sc *scope) (expr, error) {
 		if err != nil {
 			return expr{}, err
 		}
+		if name, ok := collationIn(e); ok {
+			return p.collate(a, name)
+		}
 		b, err := p.expression(e.SecondExpression, sc)
 		if err != nil {
 			return expr{}, err
@@ -108,6 +111,36 @@ func (p *planner) scalar(e ast.ScalarExpression, sc *scope) (expr, error) {
 		return p.function(e, sc)
 	}
 	return expr{}, notSupported("this kind of expression (%s)", strings.TrimPrefix(fmt.Sprintf("%T", e), "*ast."))
+}
+
+// collationIn is the collation in what collateAsOperator made of COLLATE.
+func collationIn(e *ast.BinaryExpression) (string, bool) {
+	ref, ok := e.SecondExpression.(*ast.ColumnReferenceExpression)
+	if !ok || e.BinaryExpressionType != "Multiply" {
+		return "", false
+	}
+	ids := identifiers(ref)
+	if len(ids) != 1 {
+		return "", false
+	}
+	return strings.CutPrefix(ids[0], collateMark)
+}
+
+// collate gives a text another collation, and with it another code page.
+func (p *planner) collate(e expr, name string) (expr, error) {
+	if !e.typ.isString() || e.typ.isLob() || e.typ.id == tJSON {
+		return expr{}, newError(447, 16, "Expression type %s is invalid for COLLATE clause.", e.typ.name())
+	}
+	t := e.typ
+	if t.coll = 0; !strings.EqualFold(name, "DATABASE_DEFAULT") {
+		var err error
+		if t.coll, err = collationOf(t, name); err != nil {
+			return expr{}, err
+		}
+	}
+	x, err := p.cast(e, t, noStyle)
+	x.typ.collated = true
+	return x, err
 }
 
 func (p *planner) columnReference(e *ast.ColumnReferenceExpression, sc *scope) (expr, error) {
@@ -429,11 +462,11 @@ func (p *planner) concatenate(a, b expr) (expr, error) {
 		id, limit = tNVarChar, 4000
 	}
 	n := a.typ.length + b.typ.length
-	coll, err := commonCollation(a.typ.coll, b.typ.coll)
+	coll, collated, err := commonCollation(a.typ, b.typ)
 	if err != nil {
 		return expr{}, err
 	}
-	x := expr{typ: sqlType{id: id, length: n, coll: coll}, nullable: a.nullable || b.nullable, sql: fmt.Sprintf("(%s || %s)", a.sql, b.sql)}
+	x := expr{typ: sqlType{id: id, length: n, coll: coll, collated: collated}, nullable: a.nullable || b.nullable, sql: fmt.Sprintf("(%s || %s)", a.sql, b.sql)}
 	switch {
 	case a.typ.length == maxLength || b.typ.length == maxLength:
 		x.typ.length = maxLength
@@ -690,7 +723,7 @@ func (p *planner) castCall(ref ast.DataTypeReference, param, style ast.ScalarExp
 		return expr{}, err
 	}
 	if t.isString() && x.typ.isString() {
-		t.coll = x.typ.coll
+		t.coll, t.collated = x.typ.coll, x.typ.collated
 	}
 	st := noStyle
 	if style != nil {

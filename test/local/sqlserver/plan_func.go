@@ -624,13 +624,13 @@ func init() {
 		}},
 		"left": leftRight("ms_left"), "right": leftRight("ms_right"),
 		"replace": {3, 3, func(p *planner, a []expr) (expr, error) {
-			unicode, unlimited, coll := false, false, uint16(0)
+			unicode, unlimited, coll := false, false, sqlType{}
 			for i := range a {
 				var err error
 				if a[i], err = p.text(a[i]); err != nil {
 					return expr{}, err
 				}
-				if coll, err = commonCollation(coll, a[i].typ.coll); err != nil {
+				if coll.coll, coll.collated, err = commonCollation(coll, a[i].typ); err != nil {
 					return expr{}, err
 				}
 				unicode = unicode || a[i].typ.isUnicode()
@@ -643,7 +643,7 @@ func init() {
 			if unlimited {
 				t.length = maxLength
 			}
-			t.coll = coll
+			t.coll, t.collated = coll.coll, coll.collated
 			return simpleCall("ms_replace", t, a...), nil
 		}},
 		"replicate": {2, 2, func(p *planner, a []expr) (expr, error) {
@@ -832,13 +832,13 @@ func leftRight(name string) scalarFunction {
 
 func concatCall(separated bool) func(p *planner, a []expr) (expr, error) {
 	return func(p *planner, a []expr) (expr, error) {
-		unicode, n, coll := false, int32(0), uint16(0)
+		unicode, n, coll := false, int32(0), sqlType{}
 		for i := range a {
 			x, err := p.text(a[i])
 			if err != nil {
 				return expr{}, err
 			}
-			if coll, err = commonCollation(coll, x.typ.coll); err != nil {
+			if coll.coll, coll.collated, err = commonCollation(coll, x.typ); err != nil {
 				return expr{}, err
 			}
 			if a[i].typ.id == tNull {
@@ -863,7 +863,7 @@ func concatCall(separated bool) func(p *planner, a []expr) (expr, error) {
 		if unicode {
 			t = sqlType{id: tNVarChar, length: min(n, 4000)}
 		}
-		t.coll = coll
+		t.coll, t.collated = coll.coll, coll.collated
 		name := "ms_concat"
 		if separated {
 			name = "ms_concat_ws"

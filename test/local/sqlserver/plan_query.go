@@ -223,6 +223,7 @@ func (p *planner) selection(q *ast.QuerySpecification, outer *scope) (string, []
 				return "", nil, err
 			}
 			c := column{name: p.elementName(el), typ: e.typ, nullable: e.nullable, mask: p.mask}
+			c.typ.collated = false // it is the column's now
 			p.mask = outer
 			if ref, ok := el.Expression.(*ast.ColumnReferenceExpression); ok {
 				if sc2, err := p.lookup(identifiers(ref), sc); err == nil {
@@ -790,6 +791,9 @@ func (p *planner) namedTable(t *ast.NamedTableReference, sc *scope) (string, err
 	tab, err := p.table(name)
 	if err != nil {
 		return "", err
+	}
+	if p.inView == 1 {
+		p.viewReads = append(p.viewReads, tab)
 	}
 	if p.inView == 0 && !p.s.login.maySelect(tab) {
 		return "", newError(errPermission, 14, "The SELECT permission was denied on the object '%s', database '%s', schema '%s'.", tab.Name, p.s.db.name, tab.Schema)

@@ -28,8 +28,9 @@ type planner struct {
 	reads    []tableRead // the tables that it reads
 	// targetQuery finds the rows that UPDATE and DELETE change.
 	targetQuery string
-	inView      int    // how many views are being planned
-	mask        string // of the masked columns that the present element of a select list reads
+	inView      int      // how many views are being planned
+	viewReads   []*table // what the outermost of them reads
+	mask        string   // of the masked columns that the present element of a select list reads
 }
 
 // maxDepth is how deep expressions and queries may nest.

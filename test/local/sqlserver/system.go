@@ -740,6 +740,23 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 				v.rows = append(v.rows, []any{int64(t.ID), p.definition("CREATE VIEW " + t.Schema + "." + t.Name + " AS " + t.View)})
 			}
 		}
+	case "sys.sql_expression_dependencies":
+		v.col("referencing_id", intType, false).col("referencing_minor_id", intType, false).col("referencing_class_desc", nvarcharType(60), true).
+			col("is_schema_bound_reference", bitType, false).col("referenced_class_desc", nvarcharType(60), true).col("referenced_server_name", sysnameType, true).
+			col("referenced_database_name", sysnameType, true).col("referenced_schema_name", sysnameType, true).
+			col("referenced_entity_name", sysnameType, false).col("referenced_id", intType, true).col("referenced_minor_id", intType, false)
+		for _, t := range p.visible() {
+			if t.View == "" || p.s.login.lacks(viewDefinition) {
+				continue
+			}
+			q := p.s.newPlanner(newVariables())
+			if _, _, err := q.viewQuery(t); err != nil {
+				continue // what it reads is gone
+			}
+			for _, of := range q.viewReads {
+				v.rows = append(v.rows, []any{int64(t.ID), int64(0), "OBJECT_OR_COLUMN", int64(0), "OBJECT_OR_COLUMN", nil, nil, of.Schema, of.Name, int64(of.ID), int64(0)})
+			}
+		}
 	case "sys.security_policies":
 		v.col("name", sysnameType, false).col("object_id", intType, false).col("principal_id", intType, true).col("schema_id", intType, false).
 			col("parent_object_id", intType, false).col("type", sqlType{id: tChar, length: 2}, true).col("type_desc", nvarcharType(60), true).

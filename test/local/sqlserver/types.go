@@ -81,6 +81,8 @@ type sqlType struct {
 	numeric bool
 	// coll is the collation of a text, by its place in collations; 0 is the server's own.
 	coll uint16
+	// collated is set on a text that COLLATE gave its collation, which then wins over a column's.
+	collated bool
 }
 
 var typeNames = [...]string{
@@ -224,7 +226,7 @@ func commonType(a, b sqlType) (sqlType, error) {
 		}
 		return sqlType{id: tDecimal, prec: min(whole+s, maxPrecision), scale: s, numeric: hi.numeric}, nil
 	case hi.isString() && lo.isString():
-		coll, err := commonCollation(hi.coll, lo.coll)
+		coll, collated, err := commonCollation(hi, lo)
 		if err != nil {
 			return sqlType{}, err
 		}
@@ -242,7 +244,7 @@ func commonType(a, b sqlType) (sqlType, error) {
 		if hi.id == tText || lo.id == tText || hi.id == tNText || lo.id == tNText {
 			n = maxLength
 		}
-		return sqlType{id: id, length: n, coll: coll}, nil
+		return sqlType{id: id, length: n, coll: coll, collated: collated}, nil
 	case hi.isBinary() && lo.isBinary():
 		n := max(hi.length, lo.length)
 		if hi.length == maxLength || lo.length == maxLength {
