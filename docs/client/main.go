@@ -1,10 +1,11 @@
 // An example of a client: it asks an endpoint for a prediction by the names of the features.
 //
-// The order of a request's columns, their names and which of them may be empty stand in signature.json, which every run
-// writes beside its model. A client that reads it goes on working when a feature is added in front of another one, and says
-// what is wrong when one is missing, instead of sending the right numbers in the wrong places.
+// The order of a request's columns, their names, which of them may be empty and how categories become numbers stand in signature.json,
+// which every run writes beside its model. A client that reads it goes on working when a feature is added in front of another one, and says
+// what is wrong when one is missing, instead of sending the right numbers in the wrong places. It is given values as the database has them
+// and encodes them as the training data was encoded: Country=DE may become 1,0,0.
 //
-//	go run ./docs/client -endpoint ml-dev-fraud -signature s3://BUCKET/fraud/models/JOB/signature.json Amount=120.50 TxLastHour=4 …
+//	go run ./docs/client -endpoint ml-dev-fraud -signature s3://BUCKET/fraud/models/JOB/signature.json Amount=120.50 Country=DE …
 //
 // Without values it sends the example that the signature holds. Features that aren't named keep the example's values.
 package main
@@ -12,6 +13,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -46,10 +48,11 @@ func predict(ctx context.Context, endpoint, uri string, values []string) error {
 	if err != nil {
 		return err
 	}
-	row, err := request(s, values)
+	fields, err := request(s, values)
 	if err != nil {
 		return err
 	}
+	row := strings.Join(fields, ",")
 	answer, err := sagemakerruntime.NewFromConfig(aws).InvokeEndpoint(ctx, &sagemakerruntime.InvokeEndpointInput{
 		EndpointName: &endpoint, ContentType: &s.ContentType, Accept: &s.Accept, Body: []byte(row),
 	})
@@ -60,8 +63,8 @@ func predict(ctx context.Context, endpoint, uri string, values []string) error {
 	if err != nil {
 		return fmt.Errorf("reading the answer %.80q: %w", answer.Body, err)
 	}
-	for i, value := range strings.Split(row, ",") {
-		fmt.Printf("%-20s %s\n", s.Features[i].Name, value)
+	for i, field := range fields {
+		fmt.Printf("%-20s %s\n", s.Features[i].Name, field)
 	}
 	fmt.Printf("\n%s by the model of run %s: %s\n", s.Label, s.Run, meaning(s, score))
 	return nil
@@ -79,11 +82,11 @@ func meaning(s signature.Signature, score float64) string {
 	return fmt.Sprintf("%s (%.4f, threshold %.2f)", verdict, score, s.Threshold)
 }
 
-// request puts the values into the order that the model was trained in.
-func request(s signature.Signature, values []string) (string, error) {
-	row := strings.Split(s.Example, ",")
-	if len(row) != len(s.Features) {
-		return "", fmt.Errorf("the signature has %d features, its example %d", len(s.Features), len(row))
+// request gives what is sent for each feature, in the order that the model was trained in. What an encoding makes is several columns in one.
+func request(s signature.Signature, values []string) ([]string, error) {
+	fields, err := example(s)
+	if err != nil {
+		return nil, err
 	}
 	index := map[string]int{}
 	for i, f := range s.Features {
@@ -94,19 +97,56 @@ func request(s signature.Signature, values []string) (string, error) {
 		i, known := index[name]
 		switch {
 		case !ok:
-			return "", fmt.Errorf("%q is not of the form Feature=value", pair)
+			return nil, fmt.Errorf("%q is not of the form Feature=value", pair)
 		case !known:
-			return "", fmt.Errorf("the model has no feature %q", name)
-		case value == "" && !s.Features[i].Nullable:
-			return "", fmt.Errorf("feature %s can't be empty", name)
-		case value != "":
-			if _, err := strconv.ParseFloat(value, 64); err != nil {
-				return "", fmt.Errorf("feature %s: %q is not a number", name, value)
-			}
+			return nil, fmt.Errorf("the model has no feature %q", name)
 		}
-		row[i] = value
+		if fields[i], err = encode(s.Features[i], value); err != nil {
+			return nil, fmt.Errorf("feature %s: %w", name, err)
+		}
 	}
-	return strings.Join(row, ","), nil
+	return fields, nil
+}
+
+// example cuts the signature's example into its features.
+func example(s signature.Signature) ([]string, error) {
+	columns, width := strings.Split(s.Example, ","), 0
+	for _, f := range s.Features {
+		width += f.Width()
+	}
+	if len(columns) != width {
+		return nil, fmt.Errorf("the signature's features have %d columns, its example %d", width, len(columns))
+	}
+	var fields []string
+	for _, f := range s.Features {
+		fields = append(fields, strings.Join(columns[:f.Width()], ","))
+		columns = columns[f.Width():]
+	}
+	return fields, nil
+}
+
+// encode makes the columns of a value as the database has it; the empty value is NULL.
+func encode(f signature.Feature, value string) (string, error) {
+	if value == "" && !f.Nullable {
+		return "", errors.New("it can't be empty")
+	}
+	if e := f.Encoding; e != nil {
+		place := -1
+		if value != "" {
+			place = e.Place(value)
+		}
+		if value != "" && place < 0 && e.Unknown != signature.MissingUnknown {
+			return "", fmt.Errorf("%q is none of its categories: %s", value, strings.Join(e.Categories, ", "))
+		}
+		return string(e.Append(nil, place)), nil
+	}
+	if value == "" {
+		return "", nil
+	}
+	if _, err := strconv.ParseFloat(value, 64); err != nil {
+		return "", fmt.Errorf("%q is not a number", value)
+	}
+	return value, nil
 }
 
 func readSignature(ctx context.Context, c aws.Config, uri string) (s signature.Signature, err error) {
@@ -127,6 +167,9 @@ func readSignature(ctx context.Context, c aws.Config, uri string) (s signature.S
 	}
 	if err != nil {
 		return s, fmt.Errorf("reading the signature %s: %w", uri, err)
+	}
+	if s.Version != signature.Version {
+		return s, fmt.Errorf("the signature %s has version %d, this client reads version %d", uri, s.Version, signature.Version)
 	}
 	return s, nil
 }

@@ -32,10 +32,10 @@ type Encoding struct {
 	Unknown string `json:"unknown"`
 }
 
-// Width is how many columns of a request the encoding makes.
-func (e Encoding) Width() int {
-	if e.Kind == OneHot {
-		return len(e.Categories)
+// Width is how many columns of a request the feature is.
+func (f Feature) Width() int {
+	if f.Encoding != nil && f.Encoding.Kind == OneHot {
+		return len(f.Encoding.Categories)
 	}
 	return 1
 }
