@@ -38,8 +38,7 @@ func (s *Session) DescribeColumns(ctx context.Context, st Statement) (columns []
 	}
 	columns = r.Columns()
 	if !r.rows.Next() { // the rows' end is here already, and nothing has to be cancelled
-		for r.rows.NextResultSet() { //nolint:revive // up to the final DONE
-		}
+		r.finish()
 		err = r.fault(nil)
 	}
 	return columns, errors.Join(err, r.Close())

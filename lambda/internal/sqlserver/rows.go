@@ -60,7 +60,7 @@ func (s *Session) Query(ctx context.Context, st Statement) (*Rows, error) {
 		ended()
 		return nil, queryError(ctx, st.From, err)
 	}
-	go m.receive()
+	go m.receive(context.WithoutCancel(ctx))
 	r := &Rows{ctx: ctx, rows: rows, messages: m, ended: ended, from: st.From}
 	if err := r.describe(); err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -96,9 +96,10 @@ type marker struct {
 	last    bool
 }
 
-func (m *messages) receive() {
+// receive runs until the last marker, also when the statement is cancelled.
+func (m *messages) receive(ctx context.Context) {
 	for {
-		switch message := m.queue.Message(context.Background()).(type) {
+		switch message := m.queue.Message(ctx).(type) {
 		case marker:
 			close(message.reached)
 			if message.last {
@@ -120,9 +121,9 @@ func (m *messages) receive() {
 }
 
 // sync waits until everything that the driver said was received. last ends the receiving.
-func (m *messages) sync(last bool) {
+func (m *messages) sync(ctx context.Context, last bool) {
 	reached := make(chan struct{})
-	_ = sqlexp.ReturnMessageEnqueue(context.Background(), &m.queue, marker{reached, last})
+	_ = sqlexp.ReturnMessageEnqueue(context.WithoutCancel(ctx), &m.queue, marker{reached, last})
 	<-reached
 }
 
@@ -166,7 +167,7 @@ func columnOf(t *sql.ColumnType) Column {
 
 // fault is why the result ended too early, or nil. The driver hands what the server said to the messages alone.
 func (r *Rows) fault(err error) error {
-	r.messages.sync(false)
+	r.messages.sync(r.ctx, false)
 	switch {
 	case r.messages.err != nil:
 		return queryError(r.ctx, r.from, r.messages.err)
@@ -196,8 +197,7 @@ func (r *Rows) Next() ([]any, error) {
 	if err := r.fault(nil); err != nil {
 		return nil, err
 	}
-	for r.rows.NextResultSet() { //nolint:revive // what follows the rows is read up to the final DONE
-	}
+	r.finish()
 	if err := r.fault(nil); err != nil {
 		return nil, err
 	}
@@ -211,6 +211,14 @@ func (r *Rows) Next() ([]any, error) {
 	return nil, io.EOF
 }
 
+// finish reads what follows the rows, up to the final DONE.
+func (r *Rows) finish() {
+	more := true
+	for more {
+		more = r.rows.NextResultSet()
+	}
+}
+
 // Done is how many rows the server says that it sent, after Next gave io.EOF.
 func (r *Rows) Done() int64 { return r.done }
 
@@ -221,7 +229,7 @@ func (r *Rows) Close() error {
 	}
 	r.closed = true
 	defer r.ended()
-	defer r.messages.sync(true)
+	defer r.messages.sync(r.ctx, true)
 	if err := r.rows.Close(); err != nil {
 		return queryError(r.ctx, r.from, err)
 	}

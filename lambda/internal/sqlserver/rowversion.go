@@ -60,17 +60,17 @@ ORDER BY dt.database_transaction_begin_time`
 		return "", nil
 	}
 	row := rows[0]
-	said := fmt.Sprintf("session %v", row[0])
+	said := []string{fmt.Sprintf("session %v", row[0])}
 	for i, what := range []string{"login", "program", "host"} {
 		if text, _ := row[1+i].(string); strings.TrimSpace(text) != "" {
-			said += fmt.Sprintf(", %s %q", what, text)
+			said = append(said, fmt.Sprintf("%s %q", what, text))
 		}
 	}
 	since, ok := row[4].(time.Time)
 	now, also := row[5].(time.Time)
 	if ok && also {
 		// Both are the server's own local time.
-		said += fmt.Sprintf(", has had a transaction open for %s", now.Sub(since).Round(time.Second))
+		said = append(said, fmt.Sprintf("has had a transaction open for %s", now.Sub(since).Round(time.Second)))
 	}
-	return said, nil
+	return strings.Join(said, ", "), nil
 }
