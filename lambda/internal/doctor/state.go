@@ -27,11 +27,11 @@ func (x *examination) sameSource(context.Context) {
 	query := digest(x.selection.QueryText())
 	switch {
 	case x.Head.QuerySHA256 != "" && x.Head.QuerySHA256 != query:
-		x.changed("QueryChanged", "what the pipeline reads was changed since the last run")
+		x.changed("same source", "QueryChanged", "what the pipeline reads was changed since the last run")
 	case differs != "" && aboutTable(x.Head.Identity, now):
-		x.changed("TableRecreated", differs)
+		x.changed("same source", "TableRecreated", differs)
 	case differs != "":
-		x.changed("DatabaseRestored", differs)
+		x.changed("same source", "DatabaseRestored", differs)
 	default:
 		x.ok("same source", "query, database and table are those of run %s, as far as this login can see", x.Head.Manifest.Run)
 	}
@@ -44,17 +44,20 @@ func aboutTable(was, is head.Identity) bool {
 }
 
 // changed says what the next run does about a source that isn't the one before.
-func (x *examination) changed(name, what string) {
+func (x *examination) changed(check, name, what string) {
 	policy := x.source.OnChange
 	if policy == "" && x.source.Load != pipeline.Append {
 		policy = pipeline.NewGeneration
 	}
 	if policy == pipeline.NewGeneration {
-		x.add("same source", findings.Warning, fmt.Sprintf("%s: the next run begins a generation [%s]", what, name), "")
+		x.add(check, findings.Warning, fmt.Sprintf("%s: the next run begins a generation [%s]", what, name), "")
 		return
 	}
-	x.add("same source", findings.Error, fmt.Sprintf("%s: the next run is refused [%s]", what, name),
-		"begin a generation by the command rebaseline; after a failover in which no row was lost, rebaseline -keep-watermark goes on in this one")
+	remedy := "begin a generation by the command rebaseline, or set source.onChange to newGeneration"
+	if name == "DatabaseRestored" {
+		remedy += "; after a failover in which no row was lost, rebaseline -keep-watermark goes on in this one"
+	}
+	x.add(check, findings.Error, fmt.Sprintf("%s: the next run is refused [%s]", what, name), remedy)
 }
 
 // farBehind is how many row versions may wait behind an open transaction before it is worth a word: a busy database has some at any moment.
@@ -92,8 +95,8 @@ func (x *examination) rowversion(ctx context.Context, watermark string) {
 		}
 	}
 	if versions.MinActive < mark {
-		x.add("watermark", findings.Error, fmt.Sprintf("the database's row versions are at %s, below the watermark %s of the last run: it was restored, or a failover lost rows [BoundBelowWatermark]",
-			sqlserver.RowversionText(versions.MinActive), watermark), "begin a generation by the command rebaseline")
+		x.changed("watermark", "BoundBelowWatermark", fmt.Sprintf("the database's row versions are at %s, below the watermark %s of the last run: it was restored, or a failover lost rows",
+			sqlserver.RowversionText(versions.MinActive), watermark))
 		return
 	}
 	x.pinned(ctx, versions, mark)
