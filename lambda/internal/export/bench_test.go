@@ -109,13 +109,13 @@ func TestExportOfAChild(t *testing.T) {
 	}
 	e := export.Exporter{
 		Spec:     c.Spec,
-		Bucket:   objects.NewBucket(s3.NewFromConfig(config, func(o *s3.Options) { o.UsePathStyle = true }), c.Bucket, ""),
-		Secret:   secret.Secret{API: secretsmanager.NewFromConfig(config), ID: c.Secret},
+		Bucket:   objects.NewBucket(s3.NewFromConfig(config, func(o *s3.Options) { o.UsePathStyle = true }), c.Bucket, "", export.Streams),
+		Database: export.Server{Spec: c.Spec, Secret: secret.Secret{API: secretsmanager.NewFromConfig(config), ID: c.Secret}},
 		Workflow: workflow.StateMachine{API: sfn.NewFromConfig(config), ARN: c.Machine},
 		Log:      slog.New(slog.DiscardHandler),
 	}
 	started := time.Now()
-	result, err := e.Run(t.Context(), tick, "bench")
+	result, err := e.Run(t.Context(), event(tick), "bench")
 	if err != nil {
 		t.Fatal(err)
 	}

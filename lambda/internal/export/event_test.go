@@ -11,10 +11,17 @@ import (
 func FuzzDecodeEvent(f *testing.F) {
 	f.Add([]byte(`{"scheduledTime":"2026-01-01T02:00:00Z"}`))
 	f.Add([]byte(`{"scheduledTime":"9999-12-31T23:59:59-23:59"}`))
+	f.Add([]byte(`{"command":"partition","plan":{"key":"k","etag":"e"},"partition":"p00000"}`))
+	f.Add([]byte(`{"command":"rebaseline","reason":"restored","by":"ana","keepWatermark":true}`))
+	f.Add([]byte(`{"source":"aws.cloudformation","detail-type":"CloudFormation Stack Status Change"}`))
 	f.Fuzz(func(t *testing.T, event []byte) {
-		at, err := export.DecodeEvent(event)
-		if err != nil {
+		e, err := export.DecodeEvent(event)
+		if err != nil || e.Command != "" {
 			return
+		}
+		at, err := run.ParseScheduledTime(e.ScheduledTime)
+		if err != nil {
+			t.Fatalf("%s was taken, and its time is refused: %v", event, err)
 		}
 		if id := run.NewID(at); !id.Time().Equal(at) || len(id) != run.IDLength {
 			t.Fatalf("%s gave run %s", event, id)

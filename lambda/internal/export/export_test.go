@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -28,12 +29,12 @@ func TestARunIsExportedOnceAndItsWorkflowStarted(t *testing.T) {
 	w := newWorld(t)
 	table := orders(t, 3000)
 	e := w.exporter(spec(pipeline.Source{Table: table}, ordersDataset), nil)
-	result, err := e.Run(t.Context(), tick, "8c5a7f2e-1111-2222-3333-444455556666")
+	result, err := e.Run(t.Context(), event(tick), "8c5a7f2e-1111-2222-3333-444455556666")
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := w.committed()
-	if result.Outcome != export.Committed || result.Rows != 3000 || m.Rows != 3000 || result.Manifest != "orders/runs/20260101t020000z/manifest.json" ||
+	if result.Outcome != export.Committed || result.Rows != 3000 || m.Rows != 3000 || result.Manifest != "orders/runs/20260101t020000z/commit-"+m.Attempt+"/manifest.json" ||
 		!strings.HasSuffix(result.ExecutionARN, ":20260101t020000z") || !strings.HasPrefix(m.Attempt, "8c5a7f2e-") {
 		t.Fatalf("result %+v, attempt %s", result, m.Attempt)
 	}
@@ -85,7 +86,7 @@ func TestARunIsExportedOnceAndItsWorkflowStarted(t *testing.T) {
 
 	// The same event again: nothing is read, nothing is started twice. The server isn't even asked.
 	w.setSecret(`{}`)
-	again, err := e.Run(t.Context(), tick, "another-request")
+	again, err := e.Run(t.Context(), event(tick), "another-request")
 	if err != nil || again.Outcome != export.AlreadyCommitted || again.ExecutionARN != result.ExecutionARN || w.committed().Attempt != m.Attempt {
 		t.Fatalf("the repeated event gave %+v, %v", again, err)
 	}
@@ -98,7 +99,7 @@ func TestAQueryGetsItsRunTimeAsADatetime2OfSeconds(t *testing.T) {
 	w := newWorld(t)
 	table := orders(t, 300)
 	query := "SELECT o.Id, o.Returned, DATEDIFF(second, CAST('2026-01-01T00:00:00' AS datetime2(0)), @runTime) AS Age, DATEPART(hour, @RunTime) AS AtHour FROM " + table + " AS o"
-	_, err := w.exporter(spec(pipeline.Source{Query: query, QueryFile: "queries/q.sql"}, ordersDataset), nil).Run(t.Context(), tick, "")
+	_, err := w.exporter(spec(pipeline.Source{Query: query, QueryFile: "queries/q.sql"}, ordersDataset), nil).Run(t.Context(), event(tick), "")
 	w.must(err)
 	if got := w.duckdb(w.committed(), "SELECT DISTINCT Age, AtHour FROM files"); len(got) != 1 || got[0][0] != "7200" || got[0][1] != "2" {
 		t.Fatalf("got %v", got)
@@ -109,7 +110,7 @@ func TestFilesAreRotatedAndBatchesSmall(t *testing.T) {
 	w := newWorld(t)
 	e := w.exporter(spec(pipeline.Source{Table: orders(t, 5000)}, ordersDataset), nil)
 	e.Sizes = export.Sizes{BatchRows: 64, BatchBytes: 1 << 10, ChannelFileBytes: 1, Parquet: parquetfiles.Sizes{RowGroupBytes: 1 << 10, FileBytes: 8 << 10}}
-	_, err := e.Run(t.Context(), tick, "")
+	_, err := e.Run(t.Context(), event(tick), "")
 	w.must(err)
 	m := w.committed()
 	files := 0
@@ -130,7 +131,7 @@ func TestTheSplitDependsOnTheKeyAlone(t *testing.T) {
 	table := orders(t, 500)
 	split := func(query string) map[string]string {
 		w := newWorld(t)
-		_, err := w.exporter(spec(pipeline.Source{Query: query}, ordersDataset), nil).Run(t.Context(), tick, "")
+		_, err := w.exporter(spec(pipeline.Source{Query: query}, ordersDataset), nil).Run(t.Context(), event(tick), "")
 		w.must(err)
 		m, of := w.committed(), map[string]string{}
 		for name := range m.Channels {
@@ -178,9 +179,9 @@ func TestBadInputLeavesNeitherManifestNorExecution(t *testing.T) {
 		{name: "not a select", source: query("DELETE FROM " + table), problems: []string{"queries/q.sql", "DELETE"}},
 		{name: "a key that isn't in the result", source: query("SELECT Returned, Amount FROM " + table), problems: []string{`dataset.key names "Id"`, "Returned, Amount"}},
 		{name: "an empty result", source: query("SELECT * FROM " + table + " WHERE Id < 0"), problems: []string{"gave no rows"}},
-		{name: "a label that is NULL", source: query(withNull), problems: []string{`the label "Returned" is NULL in the row with Id=7`, "IS NOT NULL"}},
+		{name: "a label that is NULL", source: query(withNull), problems: []string{`the label "Returned" is NULL`, "in the row with Id=7", "IS NOT NULL"}},
 		{name: "a label that is text", source: query("SELECT Id, CAST('yes' AS varchar(3)) AS Returned, Amount FROM " + table), problems: []string{`the label "Returned" is of type varchar(3) ("yes"`, "CASE WHEN"}},
-		{name: "a binary label of 2", source: query("SELECT Id, CASE WHEN Id = 9 THEN 2 ELSE 1 END AS Returned, Amount FROM " + table), problems: []string{`the label "Returned" is 2 in the row with Id=9`, "regression"}},
+		{name: "a binary label of 2", source: query("SELECT Id, CASE WHEN Id = 9 THEN 2 ELSE 1 END AS Returned, Amount FROM " + table), problems: []string{`the label "Returned" is 2`, "in the row with Id=9", "regression"}},
 		{name: "a feature that is text", source: query("SELECT Id, Returned, CAST('DE' AS char(2)) AS Country FROM " + table), problems: []string{`the feature "Country" is of type char(2) ("DE" in the first row)`, "CASE or CAST", "dataset.drop"}},
 		{name: "a channel without a row", source: query("SELECT * FROM " + table + " WHERE Id = 1"), problems: []string{"the split leaves", "of 1 rows"}},
 		{name: "a wrong password", secret: secretText(map[string]any{"password": "Wr0ng-Passw0rd"}), problems: []string{`refused the login "reader"`, "18456", "check username and password"}},
@@ -198,14 +199,14 @@ func TestBadInputLeavesNeitherManifestNorExecution(t *testing.T) {
 			if c.secret != "" {
 				w.setSecret(c.secret)
 			}
-			if c.source == (pipeline.Source{}) {
+			if c.source.Table == "" && c.source.Query == "" {
 				c.source = pipeline.Source{Table: table}
 			}
 			var api objects.API
 			if c.bucket != nil {
 				api = c.bucket(w.s3)
 			}
-			_, err := w.exporter(spec(c.source, ordersDataset), api).Run(t.Context(), tick, "request")
+			_, err := w.exporter(spec(c.source, ordersDataset), api).Run(t.Context(), event(tick), "request")
 			if err == nil {
 				t.Fatal("the run was made")
 			}
@@ -230,16 +231,20 @@ func TestMalformedEventsDoNothing(t *testing.T) {
 		{"null", `null`, `no "scheduledTime"`},
 		{"a date", `{"scheduledTime":"2026-01-01"}`, "RFC 3339"},
 		{"a number", `{"scheduledTime":1}`, "not of the form"},
+		{"an unknown command", `{"command":"drop"}`, "not one of doctor"},
+		{"a partition without its plan", `{"command":"partition","partition":"p00000"}`, "needs the plan"},
+		{"a plan without a partition", `{"command":"partition","plan":{"key":"k","etag":"e"}}`, "needs the partition"},
+		{"a rebaseline without a reason", `{"command":"rebaseline","by":"me"}`, `needs "reason"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if at, err := export.DecodeEvent([]byte(c.event)); err == nil || !strings.Contains(err.Error(), c.problem) {
-				t.Fatalf("got %v, %v; want an error with %s", at, err, c.problem)
+			if e, err := export.DecodeEvent([]byte(c.event)); err == nil || !strings.Contains(err.Error(), c.problem) {
+				t.Fatalf("got %+v, %v; want an error with %s", e, err, c.problem)
 			}
 		})
 	}
-	at, err := export.DecodeEvent([]byte(`{"scheduledTime":"2026-01-01T02:00:00Z"}`))
-	if err != nil || !at.Equal(tick) {
-		t.Fatalf("got %v, %v", at, err)
+	e, err := export.DecodeEvent([]byte(`{"scheduledTime":"2026-01-01T02:00:00Z"}`))
+	if err != nil || e != event(tick) {
+		t.Fatalf("got %+v, %v", e, err)
 	}
 }
 
@@ -247,13 +252,13 @@ func TestARunOfAnotherSpecIsNotTouched(t *testing.T) {
 	w := newWorld(t)
 	table := orders(t, 300)
 	before := spec(pipeline.Source{Table: table}, ordersDataset)
-	_, err := w.exporter(before, nil).Run(t.Context(), tick, "")
+	_, err := w.exporter(before, nil).Run(t.Context(), event(tick), "")
 	w.must(err)
 	m := w.committed()
 
 	after := spec(pipeline.Source{Query: "SELECT Id, Returned, Amount FROM " + table}, ordersDataset)
-	_, err = w.exporter(after, nil).Run(t.Context(), tick, "")
-	for _, want := range []string{before.Hash(), after.Hash(), "another scheduledTime", "delete the manifest"} {
+	_, err = w.exporter(after, nil).Run(t.Context(), event(tick), "")
+	for _, want := range []string{before.Hash(), after.Hash(), "another scheduledTime"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v\nwant an error with %s", err, want)
 		}
@@ -264,7 +269,7 @@ func TestARunOfAnotherSpecIsNotTouched(t *testing.T) {
 
 	// Other limits change nothing that the run holds.
 	before.Limits.LockTimeoutSeconds++
-	if again, err := w.exporter(before, nil).Run(t.Context(), tick, ""); err != nil || again.Outcome != export.AlreadyCommitted {
+	if again, err := w.exporter(before, nil).Run(t.Context(), event(tick), ""); err != nil || again.Outcome != export.AlreadyCommitted {
 		t.Errorf("got %+v, %v", again, err)
 	}
 }
@@ -279,13 +284,13 @@ func TestACrashBetweenAnyTwoWritesIsMadeGood(t *testing.T) {
 		api.left.Store(writes)
 		crashed := w.exporter(s, api)
 		crashed.Workflow = gone{} // a function that is gone starts nothing
-		_, err := crashed.Run(t.Context(), tick, "first")
+		_, err := crashed.Run(t.Context(), event(tick), "first")
 		if err == nil {
 			t.Fatal("a crashed function gave a result")
 		}
 		wroteAll := api.left.Load() >= 0
 
-		result, err := w.exporter(s, nil).Run(t.Context(), tick, "second")
+		result, err := w.exporter(s, nil).Run(t.Context(), event(tick), "second")
 		if err != nil {
 			t.Fatalf("after %d writes: %v", writes, err)
 		}
@@ -293,17 +298,17 @@ func TestACrashBetweenAnyTwoWritesIsMadeGood(t *testing.T) {
 		if names := w.executions(); len(names) != 1 || m.Rows != 400 {
 			t.Fatalf("after %d writes: executions %v, %d rows", writes, names, m.Rows)
 		}
-		// All files of the manifest are of one attempt.
+		// All files of the manifest are of the attempt whose record of the part counts.
 		for _, f := range m.Files {
-			if !strings.Contains(f.Key, "/"+m.Attempt+"/") {
-				t.Fatalf("after %d writes: %s is not of attempt %s", writes, f.Key, m.Attempt)
+			if base := path.Base(f.Key); !strings.HasPrefix(base, strings.SplitAfter(path.Base(m.Files[0].Key), "-0000-")[0]) {
+				t.Fatalf("after %d writes: %s is of another attempt than %s", writes, f.Key, m.Files[0].Key)
 			}
 		}
 		if wroteAll {
 			if result.Outcome != export.AlreadyCommitted {
 				t.Fatalf("after all %d writes the run was made again: %+v", writes, result)
 			}
-			if writes < 9 { // Parquet, three channels, their lists, signature, manifest
+			if writes < 12 { // plan, Parquet, three channels, record, three lists, signature, manifest, head
 				t.Fatalf("a run has %d writes", writes)
 			}
 			return
@@ -318,7 +323,7 @@ func TestOfTwoAttemptsAtOnceOneCommits(t *testing.T) {
 	results, errs := make([]export.Result, 2), make([]error, 2)
 	for i := range results {
 		e := w.exporter(s, nil)
-		both.Go(func() { results[i], errs[i] = e.Run(t.Context(), tick, fmt.Sprint("request", i)) })
+		both.Go(func() { results[i], errs[i] = e.Run(t.Context(), event(tick), fmt.Sprint("request", i)) })
 	}
 	both.Wait()
 	for _, err := range errs {
@@ -345,7 +350,7 @@ func TestWhatMayBeGoneIsTriedAgainWithNewKeys(t *testing.T) {
 			c.fault.Match = strings.TrimPrefix(table, "dbo.")
 			server.OrderFault(c.fault)
 			defer server.ClearFaults()
-			result, err := w.exporter(spec(pipeline.Source{Table: table}, ordersDataset), nil).Run(t.Context(), tick, "")
+			result, err := w.exporter(spec(pipeline.Source{Table: table}, ordersDataset), nil).Run(t.Context(), event(tick), "")
 			w.must(err)
 			if left := server.ClearFaults(); left != 0 {
 				t.Fatal("the fault didn't strike")
@@ -360,9 +365,9 @@ func TestWhatMayBeGoneIsTriedAgainWithNewKeys(t *testing.T) {
 func TestAResultThatAlwaysBreaksOffIsAnError(t *testing.T) {
 	w := newWorld(t)
 	table := orders(t, 400)
-	server.OrderFault(sqlserver.Fault{Match: strings.TrimPrefix(table, "dbo."), Kill: true, KillAfterRows: 399, Times: export.Tries})
+	server.OrderFault(sqlserver.Fault{Match: reading(table), Kill: true, KillAfterRows: 399, Times: export.Tries})
 	defer server.ClearFaults()
-	_, err := w.exporter(spec(pipeline.Source{Table: table}, ordersDataset), nil).Run(t.Context(), tick, "")
+	_, err := w.exporter(spec(pipeline.Source{Table: table}, ordersDataset), nil).Run(t.Context(), event(tick), "")
 	if err == nil || !strings.Contains(err.Error(), "broke while reading") {
 		t.Fatalf("got %v", err)
 	}
@@ -372,9 +377,9 @@ func TestAResultThatAlwaysBreaksOffIsAnError(t *testing.T) {
 func TestALockThatIsHeldTooLongSaysWhatToRaise(t *testing.T) {
 	w := newWorld(t)
 	table := orders(t, 10)
-	server.OrderFault(sqlserver.Fault{Match: strings.TrimPrefix(table, "dbo."), Error: 1222})
+	server.OrderFault(sqlserver.Fault{Match: reading(table), Error: 1222, Times: export.Tries})
 	defer server.ClearFaults()
-	_, err := w.exporter(spec(pipeline.Source{Table: table}, ordersDataset), nil).Run(t.Context(), tick, "")
+	_, err := w.exporter(spec(pipeline.Source{Table: table}, ordersDataset), nil).Run(t.Context(), event(tick), "")
 	if err == nil || !strings.Contains(err.Error(), "lockTimeoutSeconds") {
 		t.Fatalf("got %v", err)
 	}
@@ -388,16 +393,16 @@ func TestARotatedSecretIsReadAgainOnce(t *testing.T) {
 		w := newWorld(t)
 		e := w.exporter(s, nil)
 		texts := &sequence{texts: []string{stale, secretText(nil)}}
-		e.Secret = texts
-		_, err := e.Run(t.Context(), tick, "")
+		e.Database = export.Server{Spec: s, Secret: texts}
+		_, err := e.Run(t.Context(), event(tick), "")
 		w.must(err)
 	})
 	t.Run("the same one isn't tried twice", func(t *testing.T) {
 		w := newWorld(t)
 		e := w.exporter(s, nil)
 		texts := &sequence{texts: []string{stale, stale, secretText(nil)}}
-		e.Secret = texts
-		if _, err := e.Run(t.Context(), tick, ""); err == nil || !strings.Contains(err.Error(), "18456") || texts.reads != 2 {
+		e.Database = export.Server{Spec: s, Secret: texts}
+		if _, err := e.Run(t.Context(), event(tick), ""); err == nil || !strings.Contains(err.Error(), "18456") || texts.reads != 2 {
 			t.Fatalf("%d reads, %v", texts.reads, err)
 		}
 		w.nothingHappened()
@@ -407,11 +412,11 @@ func TestARotatedSecretIsReadAgainOnce(t *testing.T) {
 func TestARunThatWouldMissItsDeadlineStopsInTime(t *testing.T) {
 	w := newWorld(t)
 	table := orders(t, 400)
-	server.OrderFault(sqlserver.Fault{Match: strings.TrimPrefix(table, "dbo."), RowDelay: 50 * time.Millisecond})
+	server.OrderFault(sqlserver.Fault{Match: reading(table), RowDelay: 50 * time.Millisecond})
 	defer server.ClearFaults()
 	ctx, cancel := context.WithTimeout(t.Context(), export.Margin+2*time.Second)
 	defer cancel()
-	_, err := w.exporter(spec(pipeline.Source{Table: table}, ordersDataset), nil).Run(ctx, tick, "")
+	_, err := w.exporter(spec(pipeline.Source{Table: table}, ordersDataset), nil).Run(ctx, event(tick), "")
 	if err == nil || !strings.Contains(err.Error(), "raise the function's timeout") {
 		t.Fatalf("got %v", err)
 	}
@@ -424,15 +429,20 @@ func TestARunThatWouldMissItsDeadlineStopsInTime(t *testing.T) {
 func TestAStatementThatTakesTooLongIsStopped(t *testing.T) {
 	w := newWorld(t)
 	table := orders(t, 400)
-	server.OrderFault(sqlserver.Fault{Match: strings.TrimPrefix(table, "dbo."), RowDelay: 50 * time.Millisecond})
+	server.OrderFault(sqlserver.Fault{Match: reading(table), RowDelay: 50 * time.Millisecond})
 	defer server.ClearFaults()
 	s := spec(pipeline.Source{Table: table}, ordersDataset)
 	s.Limits.StatementTimeoutSeconds = 1
-	_, err := w.exporter(s, nil).Run(t.Context(), tick, "")
-	if err == nil || !strings.Contains(err.Error(), "limits.statementTimeoutSeconds") {
+	_, err := w.exporter(s, nil).Run(t.Context(), event(tick), "")
+	if err == nil || !strings.Contains(err.Error(), "export.statementTimeoutSeconds") {
 		t.Fatalf("got %v", err)
 	}
 	w.nothingHappened()
+}
+
+// reading is the beginning of the statement that reads a table, and of none that only looks at it.
+func reading(table string) string {
+	return "SELECT * FROM [dbo].[" + strings.TrimPrefix(table, "dbo.") + "]"
 }
 
 // readOnly is a bucket whose policy lets nobody write.

@@ -11,10 +11,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"sagemaker-datapipeline/lambda/internal/channels"
+	"sagemaker-datapipeline/lambda/internal/columns"
+	"sagemaker-datapipeline/lambda/internal/ledger"
 	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/internal/sqlserver"
 	"sagemaker-datapipeline/lambda/pipeline"
+	"sagemaker-datapipeline/lambda/plan"
 )
 
 // BenchmarkStream measures everything but the server and S3: rows of 16 columns as the driver gives them.
@@ -26,14 +28,18 @@ func BenchmarkStream(b *testing.B) {
 					Task: pipeline.Binary, Key: []string{"c0"}, Label: "c1",
 					Features: []string{"c2", "c3", "c4", "c5", "c6", "c7"}, Split: pipeline.Split{Train: 0.8, Test: 0.2},
 				}},
-				Bucket: objects.NewBucket(nowhere{}, "b", ""),
+				Bucket: objects.NewBucket(nowhere{}, "b", "", Streams),
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				s, err := e.stream(b.Context(), "rows", channels.Naming{Pipeline: "p", Run: "r", Attempt: "a"}, func(context.Context) (source, error) {
-					return &generated{n: n}, nil
-				})
-				if err != nil || s.rows != int64(n) {
+				rows := &generated{n: n}
+				resolved, err := columns.Resolve(rows.Columns(), e.Spec.Dataset)
+				if err != nil {
+					b.Fatal(err)
+				}
+				f := ledger.Frozen{Plan: plan.Plan{Run: "r", Load: pipeline.Full, SchemaSHA256: schemaHash(resolved.Manifest())}}
+				s, err := e.encode(b.Context(), f, "rows", "a", rows)
+				if err != nil || s.counts.Decoded != int64(n) {
 					b.Fatal(err)
 				}
 			}

@@ -76,7 +76,7 @@ func TestEveryTypeArrivesInParquetAsItIsInTheTable(t *testing.T) {
 		execute(t, fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", table, strings.Join(names, ", "), strings.Join(values, ", ")))
 	}
 	s := spec(pipeline.Source{Table: table}, pipeline.Dataset{Task: pipeline.Binary, Key: []string{"Id"}, Label: "Label", Features: []string{"C0"}})
-	if _, err := w.exporter(s, nil).Run(t.Context(), tick, ""); err != nil {
+	if _, err := w.exporter(s, nil).Run(t.Context(), event(tick), ""); err != nil {
 		t.Fatal(err)
 	}
 	m := w.committed()
@@ -124,7 +124,7 @@ func TestEveryTickOfADatetimeIsWhatTheServerShows(t *testing.T) {
 	}
 	execute(t, "INSERT INTO "+table+" (Id, Label, Moment) VALUES "+strings.Join(values, ", "))
 	s := spec(pipeline.Source{Table: table}, pipeline.Dataset{Task: pipeline.Binary, Key: []string{"Moment"}, Label: "Label", Features: []string{"Id"}})
-	if _, err := w.exporter(s, nil).Run(t.Context(), tick, ""); err != nil {
+	if _, err := w.exporter(s, nil).Run(t.Context(), event(tick), ""); err != nil {
 		t.Fatal(err)
 	}
 	m := w.committed()

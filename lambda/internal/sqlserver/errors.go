@@ -138,6 +138,10 @@ func queryError(ctx context.Context, from string, err error) error {
 	}
 	var server mssql.Error
 	if !errors.As(err, &server) {
+		if errors.Is(err, io.EOF) {
+			// To whoever reads the rows, io.EOF is their end: a connection that ended must not be taken for it.
+			err = io.ErrUnexpectedEOF
+		}
 		return &Error{Transient: true, cause: err, message: fmt.Sprintf("the connection to SQL Server broke while reading %s: %v", from, err)}
 	}
 	where := from
