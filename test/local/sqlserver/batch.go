@@ -292,8 +292,12 @@ func (s *session) statement(ctx context.Context, st ast.Statement, vars *variabl
 		return s.updateStatistics(ctx, st)
 	case *ast.CreateViewStatement:
 		return s.createView(ctx, st)
+	case *ast.CreateSynonymStatement:
+		return s.createSynonym(ctx, st)
 	case *ast.DropViewStatement:
-		return s.dropView(ctx, st)
+		return s.dropNamed(ctx, "view", "V", st.Objects, st.IsIfExists)
+	case *ast.DropSynonymStatement:
+		return s.dropNamed(ctx, "synonym", "SN", st.Objects, st.IsIfExists)
 	case *ast.CreateSchemaStatement:
 		return s.mayWrite() // schemas exist as soon as a table is in them
 	case *ast.DeclareVariableStatement:

@@ -14,6 +14,7 @@ func TestTheCatalogDescribesWhatIsThere(t *testing.T) {
 		"CREATE INDEX ByTime ON dbo.Sales (At DESC, Code) INCLUDE (Price)", "CREATE UNIQUE INDEX ByCode ON dbo.Sales (Code)",
 		"INSERT INTO dbo.Sales (At, Price, Code) VALUES ('2024-01-01T00:00:00+02:00', 1.5, N'日'), (NULL, NULL, 'b')")
 	run(t, db, "CREATE VIEW dbo.Prices (Id, Price, Twice) AS SELECT Id, Price, Twice FROM dbo.Sales WHERE Price IS NOT NULL")
+	run(t, db, "CREATE SYNONYM dbo.Sold FOR dbo.Sales; CREATE SYNONYM Gone FOR [dbo].Nothing; CREATE SYNONYM Away FOR other.dbo.Sales")
 	for _, test := range []struct{ name, query, want string }{
 		{"columns with their types", `SELECT c.name, t.name, c.max_length, c.precision, c.scale, c.is_nullable, c.is_identity, c.is_computed, c.is_masked, c.encryption_type, c.collation_name
 			FROM sys.columns c JOIN sys.types t ON t.user_type_id = c.user_type_id WHERE c.object_id = OBJECT_ID(N'dbo.Sales') ORDER BY c.column_id`,
@@ -33,7 +34,13 @@ func TestTheCatalogDescribesWhatIsThere(t *testing.T) {
 		{"by its id", "SELECT DB_NAME(DB_ID()), DB_NAME(d.database_id) FROM sys.databases d WHERE d.name = 'other'", "shop other"},
 		{"computed columns", "SELECT name, definition, is_persisted FROM sys.computed_columns WHERE object_id = OBJECT_ID('dbo.Sales')", "Twice (Price * 2) 0 | Text_ (Code + '!') 1"},
 		{"what a view reads", "SELECT OBJECT_NAME(referencing_id), OBJECT_NAME(referenced_id), referenced_schema_name FROM sys.sql_expression_dependencies", "Prices Sales dbo"},
-		{"no synonyms, no change tracking, no policies", "SELECT (SELECT COUNT(*) FROM sys.synonyms), (SELECT COUNT(*) FROM sys.change_tracking_databases), (SELECT COUNT(*) FROM sys.change_tracking_tables), (SELECT COUNT(*) FROM sys.security_policies)", "0 0 0 0"},
+		{"synonyms, and what they stand for", "SELECT y.name, OBJECT_NAME(OBJECT_ID(y.base_object_name)), y.base_object_name, o.type FROM sys.synonyms AS y JOIN sys.objects o ON o.object_id = y.object_id ORDER BY 1",
+			"Away NULL [other].[dbo].[Sales] SN | Gone NULL [dbo].[Nothing] SN | Sold Sales [dbo].[Sales] SN"},
+		{"the rows behind a synonym", "SELECT COUNT(*) FROM dbo.Sold AS s WHERE s.Code = 'b'", "1"},
+		{"a synonym of nothing", "SELECT * FROM dbo.Gone", "5313"},
+		{"a synonym of another database's table", "SELECT * FROM dbo.Away", "49999"},
+		{"no synonym dropped as a view", "DROP VIEW dbo.Sold", "3701"},
+		{"no change tracking, no policies", "SELECT (SELECT COUNT(*) FROM sys.change_tracking_databases), (SELECT COUNT(*) FROM sys.change_tracking_tables), (SELECT COUNT(*) FROM sys.security_policies)", "0 0 0"},
 		{"tables and views for other programs", "SELECT TABLE_NAME, TABLE_TYPE FROM INFORMATION_SCHEMA.TABLES ORDER BY 1", "Prices VIEW | Sales BASE TABLE"},
 		{"the collation of a column for other programs", "SELECT CHARACTER_SET_NAME, COLLATION_NAME FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = 'Sales' AND COLUMN_NAME = 'Code'", "iso_1 Japanese_CI_AS"},
 		{"objects that parameters name", "DECLARE @s sysname = N'dbo', @t sysname = N'Sales'; SELECT COUNT(*) FROM sys.columns WHERE object_id = OBJECT_ID(QUOTENAME(@s) + N'.' + QUOTENAME(@t))", "11"},
@@ -61,7 +68,7 @@ func TestTheCatalogDescribesWhatIsThere(t *testing.T) {
 			}
 		})
 	}
-	run(t, db, "DROP VIEW dbo.Prices", "DROP VIEW IF EXISTS dbo.Prices")
+	run(t, db, "DROP SYNONYM dbo.Sold; DROP SYNONYM IF EXISTS dbo.Sold", "DROP VIEW dbo.Prices", "DROP VIEW IF EXISTS dbo.Prices")
 	if got := outcome(db, "SELECT COUNT(*) FROM dbo.Prices"); got != "208" {
 		t.Errorf("a view that was dropped: %s", got)
 	}

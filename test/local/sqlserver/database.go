@@ -71,7 +71,9 @@ type table struct {
 	Statistics []*statistics `json:",omitempty"`
 	// View is the query of a view, which has columns and nothing else.
 	View string `json:",omitempty"`
-	temp bool
+	// Synonym is the name that a synonym stands for; it has nothing else.
+	Synonym string `json:",omitempty"`
+	temp    bool
 }
 
 // tableColumn is a column of a table.

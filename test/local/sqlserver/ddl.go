@@ -476,7 +476,7 @@ func (s *session) dropTable(ctx context.Context, st *ast.DropTableStatement) err
 			continue
 		}
 		key := tableKey(schema, name)
-		if t := s.schema().tables[key]; t == nil || t.View != "" {
+		if t := s.schema().tables[key]; t == nil || !t.isTable() {
 			if t == nil && st.IsIfExists {
 				continue
 			}
@@ -538,8 +538,8 @@ func (s *session) replaceTable(ctx context.Context, name *ast.SchemaObjectName, 
 			return newError(1088, 16, "Cannot find the object \"%s\" because it does not exist or you do not have permissions.", objectName(name))
 		}
 		t = t.clone()
-		if t.View != "" {
-			return notSupported("indexes and statistics on views")
+		if !t.isTable() {
+			return notSupported("indexes and statistics on views and synonyms")
 		}
 		if err := f(t); err != nil {
 			return err

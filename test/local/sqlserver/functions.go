@@ -468,6 +468,13 @@ func registerTexts() {
 		}
 		return fromUTF16(out)
 	})
+	scalar("ms_object_key", 2, func(c sqlite.Call) (any, error) {
+		database, key := objectKey(string(c.Bytes(0)))
+		if database != "" && !strings.EqualFold(database, string(c.Bytes(1))) {
+			return "", nil
+		}
+		return key, nil
+	})
 	scalar("ms_quotename", 2, func(c sqlite.Call) (any, error) {
 		s := string(c.Bytes(0))
 		pair, ok := map[string]string{"[": "[]", "]": "[]", "'": "''", "\"": "\"\"", "(": "()", ")": "()"}[string(c.Bytes(1))]

@@ -22,8 +22,8 @@ var neverRun = map[parser.TokenType]string{
 
 // created and dropped are what may follow CREATE and DROP.
 var (
-	created = []string{"TABLE", "INDEX", "UNIQUE", "CLUSTERED", "NONCLUSTERED", "SCHEMA", "STATISTICS", "VIEW"}
-	dropped = []string{"TABLE", "INDEX", "VIEW"}
+	created = []string{"TABLE", "INDEX", "UNIQUE", "CLUSTERED", "NONCLUSTERED", "SCHEMA", "STATISTICS", "VIEW", "SYNONYM"}
+	dropped = []string{"TABLE", "INDEX", "VIEW", "SYNONYM"}
 )
 
 // words are the tokens of a batch as the parser sees them.

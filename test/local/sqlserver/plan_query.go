@@ -844,7 +844,7 @@ func (p *planner) table(name *ast.SchemaObjectName) (*table, error) {
 		schema = name.SchemaIdentifier.Value
 	}
 	if t := p.cat.tables[tableKey(schema, base)]; t != nil {
-		return t, nil
+		return p.behind(t)
 	}
 	return nil, newError(errUnknownObject, 16, "Invalid object name '%s'.", full)
 }

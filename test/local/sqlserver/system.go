@@ -127,23 +127,36 @@ func systemFunctions() map[string]scalarFunction {
 			return constantExpr(nil, intType), nil
 		}},
 		"object_id": {1, 2, func(p *planner, a []expr) (expr, error) {
+			kind := ""
+			if len(a) == 2 {
+				var err error
+				if kind, _, err = p.constantText(a[1], "OBJECT_ID"); err != nil {
+					return expr{}, err
+				}
+			}
+			is := func(t *table) bool {
+				code, _ := t.kind()
+				return kind == "" || strings.EqualFold(strings.TrimSpace(kind), strings.TrimSpace(code))
+			}
 			n, ok, err := p.constantText(a[0], "OBJECT_ID")
+			if err == nil {
+				if t := p.objectNamed(n); ok && t != nil && is(t) {
+					return constantExpr(int64(t.ID), intType), nil
+				}
+				return constantExpr(nil, intType), nil
+			}
+			// It depends on rows: a join with all objects in small.
+			x, err := p.implicit(a[0], nvarcharType(4000))
 			if err != nil {
 				return expr{}, err
 			}
-			if t := p.objectNamed(n); ok && t != nil {
-				if len(a) == 2 {
-					kind, _, err := p.constantText(a[1], "OBJECT_ID")
-					if err != nil {
-						return expr{}, err
-					}
-					if code, _ := t.kind(); !strings.EqualFold(strings.TrimSpace(kind), strings.TrimSpace(code)) {
-						return constantExpr(nil, intType), nil
-					}
+			b := fmt.Sprintf("CASE ms_object_key(%s, %s) WHEN '' THEN NULL", x.sql, quoteText(p.s.db.name))
+			for _, t := range p.visible() {
+				if is(t) {
+					b += fmt.Sprintf(" WHEN %s THEN %d", quoteText(tableKey(t.Schema, t.Name)), t.ID)
 				}
-				return constantExpr(int64(t.ID), intType), nil
 			}
-			return constantExpr(nil, intType), nil
+			return expr{sql: b + " END", typ: intType, nullable: true}, nil
 		}},
 		"object_name":        objectText(func(t *table) string { return t.Name }),
 		"object_schema_name": objectText(func(t *table) string { return t.Schema }),
@@ -345,6 +358,21 @@ func objectText(f func(t *table) string) scalarFunction {
 
 // objectNamed finds a table by a name as OBJECT_ID takes it.
 func (p *planner) objectNamed(name string) *table {
+	database, key := objectKey(name)
+	if database != "" && !strings.EqualFold(database, p.s.db.name) {
+		if strings.EqualFold(database, "tempdb") {
+			return p.s.temp[key[strings.LastIndexByte(key, '.')+1:]]
+		}
+		return nil
+	}
+	if t := p.cat.tables[key]; t != nil && p.s.sees(t) {
+		return t
+	}
+	return nil
+}
+
+// objectKey is the database that a text names, "" for the current one, and the table's key in it.
+func objectKey(name string) (database, key string) {
 	var parts []string
 	sc := &bulkScanner{rest: name}
 	for {
@@ -360,17 +388,9 @@ func (p *planner) objectNamed(name string) *table {
 		schema = parts[len(parts)-2]
 	}
 	if len(parts) > 2 {
-		if d := parts[len(parts)-3]; d != "" && !strings.EqualFold(d, p.s.db.name) {
-			if strings.EqualFold(d, "tempdb") {
-				return p.s.temp[strings.ToLower(base)]
-			}
-			return nil
-		}
+		database = parts[len(parts)-3]
 	}
-	if t := p.cat.tables[tableKey(schema, base)]; t != nil && p.s.sees(t) {
-		return t
-	}
-	return nil
+	return database, tableKey(schema, base)
 }
 
 type schemaRow struct {
@@ -566,7 +586,7 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 				col("is_tracked_by_cdc", bitType, true)
 		}
 		for _, t := range p.visible() {
-			if tables && t.View != "" {
+			if tables && !t.isTable() {
 				continue
 			}
 			kind, desc := t.kind()
@@ -648,7 +668,7 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 			col("is_unique_constraint", bitType, true).col("is_disabled", bitType, true).col("has_filter", bitType, false).
 			col("is_hypothetical", bitType, true).col("filter_definition", nvarcharType(maxLength), true).col("data_space_id", intType, true)
 		for _, t := range p.visible() {
-			if !t.hasClustered() && t.View == "" {
+			if !t.hasClustered() && t.isTable() {
 				v.rows = append(v.rows, []any{int64(t.ID), nil, int64(0), int64(0), "HEAP", int64(0), int64(0), int64(0), int64(0), int64(0), int64(0), nil, int64(1)})
 			}
 			for i, x := range t.Indexes {
@@ -777,7 +797,17 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 				v.rows = append(v.rows, []any{policyID(i), int64(1), int64(t.ID), x.Predicate, int64(0), "FILTER", nil, nil})
 			}
 		}
-	case "sys.synonyms", "sys.external_tables", "sys.foreign_keys", "sys.triggers", "sys.procedures":
+	case "sys.synonyms":
+		v.col("name", sysnameType, false).col("object_id", intType, false).col("schema_id", intType, false).col("type", sqlType{id: tChar, length: 2}, true).
+			col("type_desc", nvarcharType(60), true).col("create_date", datetimeType, false).col("modify_date", datetimeType, false).
+			col("base_object_name", nvarcharType(1035), true)
+		for _, t := range p.visible() {
+			if t.Synonym != "" {
+				kind, desc := t.kind()
+				v.rows = append(v.rows, []any{t.Name, int64(t.ID), schemaID[strings.ToLower(t.Schema)], kind, desc, storedDatetime(t.Created), storedDatetime(t.Changed), t.Synonym})
+			}
+		}
+	case "sys.external_tables", "sys.foreign_keys", "sys.triggers", "sys.procedures":
 		// There are none, which is an answer.
 		v.col("name", sysnameType, false).col("object_id", intType, false).col("schema_id", intType, false).col("is_enabled", bitType, false).
 			col("base_object_name", nvarcharType(1035), true).col("parent_object_id", intType, false).col("referenced_object_id", intType, true).
@@ -813,7 +843,7 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 		}
 		v.col(rowsName, bigintType, true)
 		for _, t := range p.visible() {
-			if t.View != "" {
+			if !t.isTable() {
 				continue
 			}
 			n, err := p.s.sql.value("SELECT count(*) FROM " + t.physical())
@@ -837,6 +867,8 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 			kind := "BASE TABLE"
 			if t.View != "" {
 				kind = "VIEW"
+			} else if t.Synonym != "" {
+				continue
 			}
 			v.rows = append(v.rows, []any{p.s.db.name, t.Schema, t.Name, kind})
 		}
@@ -877,13 +909,19 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 	return v, true, nil
 }
 
-// kind is what sys.objects calls a table or view.
+// kind is what sys.objects calls a table, view or synonym.
 func (t *table) kind() (code, description string) {
-	if t.View != "" {
+	switch {
+	case t.View != "":
 		return "V ", "VIEW"
+	case t.Synonym != "":
+		return "SN", "SYNONYM"
 	}
 	return "U ", "USER_TABLE"
 }
+
+// isTable says whether it is a table, and not only the name of something.
+func (t *table) isTable() bool { return t.View == "" && t.Synonym == "" }
 
 // policies are the security policies that the login may know of.
 func (p *planner) policies() []SecurityPolicy {

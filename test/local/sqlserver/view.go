@@ -39,6 +39,30 @@ func (s *session) createView(ctx context.Context, st *ast.CreateViewStatement) e
 		}
 		t.Columns = append(t.Columns, col)
 	}
+	return s.declare(ctx, t)
+}
+
+// createSynonym keeps another name of a table or view, which needn't be there yet.
+func (s *session) createSynonym(ctx context.Context, st *ast.CreateSynonymStatement) error {
+	schema, name, err := s.schemaName(st.Name)
+	if err != nil {
+		return err
+	}
+	if st.ForName == nil || st.ForName.BaseIdentifier == nil {
+		return newError(errSyntax, 15, "Incorrect syntax near 'CREATE SYNONYM'.")
+	}
+	var parts []string
+	for _, id := range []*ast.Identifier{st.ForName.ServerIdentifier, st.ForName.DatabaseIdentifier, st.ForName.SchemaIdentifier, st.ForName.BaseIdentifier} {
+		if id != nil && id.Value != "" {
+			parts = append(parts, "["+strings.ReplaceAll(id.Value, "]", "]]")+"]")
+		}
+	}
+	now := time.Now().UTC()
+	return s.declare(ctx, &table{Schema: schema, Name: name, Created: now, Changed: now, Synonym: strings.Join(parts, ".")})
+}
+
+// declare adds to the catalog what has no rows of its own.
+func (s *session) declare(ctx context.Context, t *table) error {
 	return s.alter(ctx, func(c *catalog) error {
 		key := tableKey(t.Schema, t.Name)
 		if c.tables[key] != nil {
@@ -51,23 +75,31 @@ func (s *session) createView(ctx context.Context, st *ast.CreateViewStatement) e
 	})
 }
 
-func (s *session) dropView(ctx context.Context, st *ast.DropViewStatement) error {
-	for _, o := range st.Objects {
+// dropNamed drops views or synonyms.
+func (s *session) dropNamed(ctx context.Context, what, kind string, names []*ast.SchemaObjectName, ifExists bool) error {
+	for _, o := range names {
 		schema, name, err := s.schemaName(o)
 		if err != nil {
 			return err
 		}
 		key := tableKey(schema, name)
-		missing := newError(3701, 11, "Cannot drop the view '%s', because it does not exist or you do not have permission.", objectName(o))
-		if t := s.schema().tables[key]; t == nil || t.View == "" {
-			if t == nil && st.IsIfExists {
+		is := func(t *table) bool {
+			if t == nil {
+				return false
+			}
+			code, _ := t.kind()
+			return strings.TrimSpace(code) == kind
+		}
+		missing := newError(3701, 11, "Cannot drop the %s '%s', because it does not exist or you do not have permission.", what, objectName(o))
+		if t := s.schema().tables[key]; !is(t) {
+			if t == nil && ifExists {
 				continue
 			}
 			return missing
 		}
 		err = s.alter(ctx, func(c *catalog) error {
 			t := c.tables[key]
-			if t == nil {
+			if !is(t) {
 				return missing
 			}
 			delete(c.tables, key)
@@ -78,6 +110,21 @@ func (s *session) dropView(ctx context.Context, st *ast.DropViewStatement) error
 		}
 	}
 	return nil
+}
+
+// behind is what a synonym stands for, or the table itself.
+func (p *planner) behind(t *table) (*table, error) {
+	if t.Synonym == "" {
+		return t, nil
+	}
+	database, key := objectKey(t.Synonym)
+	if database != "" && !strings.EqualFold(database, p.s.db.name) {
+		return nil, notSupported("synonyms of tables of another database than the current one")
+	}
+	if base := p.cat.tables[key]; base != nil && base.Synonym == "" {
+		return base, nil
+	}
+	return nil, newError(5313, 16, "Synonym '%s' refers to an invalid object.", t.Schema+"."+t.Name)
 }
 
 // viewQuery plans a view's query. Who may read a view needs no rights to what it reads.
