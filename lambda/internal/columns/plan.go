@@ -150,7 +150,7 @@ func (r *resolution) giveRoles() {
 		return
 	}
 	for i, c := range r.result {
-		if _, taken := r.roles[i]; taken || r.dropped[i] || c.Name == "" || r.rules[i].Hash {
+		if _, taken := r.roles[i]; taken || r.dropped[i] || c.Name == "" || r.rules[i].Hash || r.splits(c) {
 			continue
 		}
 		r.roles[i] = manifest.FeatureRole
@@ -159,6 +159,12 @@ func (r *resolution) giveRoles() {
 	if len(r.features) == 0 && len(r.problems) == 0 {
 		r.problem("no feature is left: the result has only key, label and dropped columns")
 	}
+}
+
+// splits says whether the rows are split by a column: it has to be read, and nobody asked to learn from it.
+func (r *resolution) splits(c sqlserver.Column) bool {
+	split := r.dataset.Split.Time
+	return split != nil && fold(split.Column) == fold(c.Name)
 }
 
 func (r *resolution) take(where, name string, role manifest.Role) int {

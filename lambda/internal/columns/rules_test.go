@@ -136,6 +136,17 @@ func TestRulesAreChecked(t *testing.T) {
 	}
 }
 
+func TestTheColumnOfASplitByTimeIsNoFeatureByItself(t *testing.T) {
+	d := pipeline.Dataset{Key: []string{"Id"}, Label: "L", Split: pipeline.Split{Time: &pipeline.TimeSplit{Column: "at"}}}
+	p, err := Resolve([]sqlserver.Column{named("Id", "int"), named("L", "bit"), named("At", "date"), named("F", "int")}, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(p.Features, []int{3}) || p.Time != 2 || p.Columns[2].Role != manifest.OtherRole {
+		t.Fatalf("features %v, split by %d", p.Features, p.Time)
+	}
+}
+
 func TestADatasetWithoutChannelsNeedsNoRoles(t *testing.T) {
 	p, err := Resolve([]sqlserver.Column{named("Id", "int"), named("Note", "nvarchar")}, pipeline.Dataset{Format: pipeline.NoChannels})
 	if err != nil {
