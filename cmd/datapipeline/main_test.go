@@ -226,24 +226,31 @@ func deployFunction(t *testing.T, e *emulator.Emulator, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var code bytes.Buffer
-	w := zip.NewWriter(&code)
-	h := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate}
-	h.SetMode(0o755)
-	f, err := w.CreateHeader(h)
-	if err == nil {
-		_, err = f.Write(b)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 	if _, err := lambda.NewFromConfig(e.AWSConfig()).CreateFunction(t.Context(), &lambda.CreateFunctionInput{
 		FunctionName: aws.String(name), Runtime: types.RuntimeProvidedal2023, Handler: aws.String("bootstrap"),
-		Role: aws.String("arn:aws:iam::000000000000:role/function"), Code: &types.FunctionCode{ZipFile: code.Bytes()},
+		Role: aws.String("arn:aws:iam::000000000000:role/function"), Code: &types.FunctionCode{ZipFile: zipped(t, map[string][]byte{"bootstrap": b})},
 	}); err != nil {
 		t.Fatalf("creating the function: %v", err)
 	}
+}
+
+func zipped(t *testing.T, files map[string][]byte) []byte {
+	t.Helper()
+	var code bytes.Buffer
+	w := zip.NewWriter(&code)
+	for name, body := range files {
+		h := &zip.FileHeader{Name: name, Method: zip.Deflate}
+		h.SetMode(0o755)
+		f, err := w.CreateHeader(h)
+		if err == nil {
+			_, err = f.Write(body)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return code.Bytes()
 }
