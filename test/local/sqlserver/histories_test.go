@@ -1,9 +1,12 @@
 package sqlserver
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -280,4 +283,87 @@ func (h *history) step(client, id int) {
 			h.t.Errorf("@@DBTS is %d, want %d", got, h.version)
 		}
 	}
+}
+
+// TestAWindowUpToTheLowestActiveVersionLosesNothing lets writers move amounts between rows, at once and in any order of
+// locks, while a reader exports windows of versions as an incremental load does.
+func TestAWindowUpToTheLowestActiveVersionLosesNothing(t *testing.T) {
+	const writers, rows, transfers, amount = 5, 12, 40, 100
+	s := startServer(t)
+	exporter, auditor := connect(t, s), connect(t, s)
+	exporter.run("CREATE TABLE dbo.T (Id int NOT NULL PRIMARY KEY, Amount int NOT NULL, Rv rowversion NOT NULL)")
+	for id := range rows {
+		exporter.run(fmt.Sprintf("INSERT INTO dbo.T (Id, Amount) VALUES (%d, %d)", id, amount))
+	}
+	var done, deadlocks atomic.Int32
+	var tasks sync.WaitGroup
+	for i := range writers {
+		c := connect(t, s)
+		tasks.Go(func() {
+			defer done.Add(1)
+			random := rand.New(rand.NewPCG(uint64(i), 2))
+			for range transfers {
+				from, to := random.IntN(rows), random.IntN(rows)
+				end := "COMMIT"
+				if random.IntN(4) == 0 {
+					end = "ROLLBACK"
+				}
+				for _, q := range []string{"BEGIN TRAN", fmt.Sprintf("UPDATE dbo.T SET Amount = Amount - 1 WHERE Id = %d", from),
+					fmt.Sprintf("UPDATE dbo.T SET Amount = Amount + 1 WHERE Id = %d", to), end} {
+					_, err := c.conn.ExecContext(t.Context(), q)
+					if numberOf(err) == errDeadlock {
+						deadlocks.Add(1)
+						break
+					}
+					if err != nil {
+						t.Errorf("writer %d: %s: %v", i, q, err)
+						return
+					}
+				}
+			}
+		})
+	}
+	auditor.run("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
+	exported := map[int]int{}
+	from := int64(0)
+	export := func() {
+		to := exporter.number(minActive)
+		if to < from {
+			t.Errorf("the lowest active version went back from %d to %d", from, to)
+		}
+		list, err := exporter.conn.QueryContext(t.Context(), "SELECT Id, Amount FROM dbo.T WHERE Rv >= CAST(@p1 AS binary(8)) AND Rv < CAST(@p2 AS binary(8))",
+			binary.BigEndian.AppendUint64(nil, uint64(from)), binary.BigEndian.AppendUint64(nil, uint64(to)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer list.Close()
+		for list.Next() {
+			var id, n int
+			if err := list.Scan(&id, &n); err != nil {
+				t.Fatal(err)
+			}
+			exported[id] = n
+		}
+		if err := list.Err(); err != nil {
+			t.Fatal(err)
+		}
+		from = to
+	}
+	for done.Load() < writers {
+		export()
+		auditor.is(rows*amount, "SELECT CAST(SUM(Amount) AS bigint) FROM dbo.T")
+		auditor.run("BEGIN TRAN")
+		for range 2 {
+			auditor.is(rows*amount, "SELECT CAST(SUM(Amount) AS bigint) FROM dbo.T")
+		}
+		auditor.run("COMMIT")
+	}
+	tasks.Wait()
+	export()
+	for id := range rows {
+		if want := exporter.number(fmt.Sprintf("SELECT CAST(Amount AS bigint) FROM dbo.T WHERE Id = %d", id)); int64(exported[id]) != want {
+			t.Errorf("row %d was exported as %d, and is %d", id, exported[id], want)
+		}
+	}
+	t.Logf("%d deadlocks", deadlocks.Load())
 }

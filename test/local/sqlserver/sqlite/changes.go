@@ -43,24 +43,30 @@ type observer struct {
 	change Change
 }
 
-var observers sync.Map // a connection's db → *observer
+var observers = struct {
+	sync.RWMutex
+	of map[uintptr]*observer // by the connection's db
+}{of: map[uintptr]*observer{}}
 
 // Observe has f called before each row that a statement inserts, updates or deletes, until it is called with nil. A
 // statement that was prepared before isn't observed where it empties a whole table.
 func (c *Conn) Observe(f func(*Change)) {
+	observers.Lock()
+	defer observers.Unlock()
 	if f == nil {
 		sqlite3.Xsqlite3_preupdate_hook(c.tls, c.db, 0, 0)
-		observers.Delete(c.db)
+		delete(observers.of, c.db)
 		return
 	}
-	observers.Store(c.db, &observer{see: f})
+	observers.of[c.db] = &observer{see: f}
 	sqlite3.Xsqlite3_preupdate_hook(c.tls, c.db, entry(callObserver), 0)
 }
 
 func callObserver(tls *libc.TLS, _, db uintptr, op int32, schema, table uintptr, oldRow, newRow int64) {
-	v, _ := observers.Load(db)
-	o, ok := v.(*observer)
-	if !ok {
+	observers.RLock()
+	o := observers.of[db]
+	observers.RUnlock()
+	if o == nil {
 		return
 	}
 	c := &o.change

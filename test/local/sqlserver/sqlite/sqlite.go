@@ -96,7 +96,7 @@ func (c *Conn) Close() {
 	}
 	c.closed = true
 	if c.db != 0 {
-		observers.Delete(c.db)
+		c.Observe(nil)
 		sqlite3.Xsqlite3_close_v2(c.tls, c.db)
 	}
 	c.tls.Close()
