@@ -274,6 +274,12 @@ func TestWhatIsInTheWayOfAnExportIsNamedWithItsRemedy(t *testing.T) {
 		{name: "a query that reads uncommitted rows", change: func(_ *testing.T, w *world) {
 			w.in.Spec.Source = pipeline.Source{Query: "SELECT SaleId, Price, Quantity FROM dbo.Sales WITH (NOLOCK)", Accept: []pipeline.Consent{pipeline.AcceptNoLock}}
 		}, check: "isolation", severity: findings.Warning, found: "READ UNCOMMITTED", remedy: "take the hint out"},
+		{name: "locking reads of a full load", options: local.Options{LockingReads: []string{"shop"}},
+			check: "isolation", severity: findings.Warning, found: "READ COMMITTED (locking): Committed rows only.", remedy: "ALTER DATABASE [shop] SET READ_COMMITTED_SNAPSHOT ON"},
+		{name: "locking reads of an append load, which holds the same by them", options: local.Options{LockingReads: []string{"shop"}}, change: appends(pipeline.RowversionCursor, "Version"),
+			check: "isolation", severity: findings.OK, found: "READ COMMITTED (locking): Every row that was committed"},
+		{name: "a snapshot that isn't allowed", options: local.Options{NoSnapshots: []string{"shop"}}, change: func(_ *testing.T, w *world) { w.in.Spec.Source.Consistency = pipeline.Snapshot },
+			check: "isolation", severity: findings.Error, found: "doesn't allow SNAPSHOT transactions (error 3952)", remedy: "ALTER DATABASE [shop] SET ALLOW_SNAPSHOT_ISOLATION ON"},
 		{name: "settings that can't be seen", options: local.Options{MissingViews: []string{"sys.databases"}},
 			check: "isolation", severity: findings.Warning, found: "row versioning unknown", remedy: "ALTER DATABASE [shop] SET READ_COMMITTED_SNAPSHOT ON"},
 		{name: "a snapshot whose permission can't be seen", options: local.Options{MissingViews: []string{"sys.databases"}}, change: func(_ *testing.T, w *world) { w.in.Spec.Source.Consistency = pipeline.Snapshot },
@@ -301,7 +307,7 @@ func TestWhatIsInTheWayOfAnExportIsNamedWithItsRemedy(t *testing.T) {
 		}), check: "partitions", severity: findings.Warning, found: "minimum and maximum", remedy: "GRANT VIEW DATABASE STATE"},
 
 		{name: "an open transaction that many row versions wait behind", change: all(appends(pipeline.RowversionCursor, "Version"), openTransaction, statements(manyRows)),
-			check: "row versions", severity: findings.Warning, found: "1501 row versions wait behind an open transaction: ", remedy: "end that transaction"},
+			check: "row versions", severity: findings.Warning, found: "1501 row versions wait behind an open transaction: session ", remedy: "end that transaction"},
 		{name: "an open transaction, and no right to see whose it is", denied: "VIEW SERVER STATE", change: all(appends(pipeline.RowversionCursor, "Version"), openTransaction, statements(manyRows)),
 			check: "row versions", severity: findings.Warning, found: "grant VIEW SERVER STATE", remedy: "end that transaction"},
 		{name: "an open transaction that blocks the next run", change: all(appends(pipeline.RowversionCursor, "Version"), openTransaction, func(t *testing.T, w *world) {
