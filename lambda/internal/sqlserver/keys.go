@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/golang-sql/civil"
 	mssql "github.com/microsoft/go-mssqldb"
 )
 
@@ -123,9 +124,11 @@ func KeyParam(name string, c Column, text string) (Param, error) {
 			return Param{}, malformed
 		}
 	case timeKey:
-		if _, err := time.Parse(c.layout(), text); err != nil {
+		at, err := time.Parse(c.layout(), text)
+		if err != nil {
 			return Param{}, malformed
 		}
+		p.Value = c.driverTime(at)
 	case guidKey:
 		var id mssql.UniqueIdentifier
 		if err := id.Scan(text); err != nil || len(text) != 36 {
@@ -147,6 +150,20 @@ func KeyParam(name string, c Column, text string) (Param, error) {
 		}
 	}
 	return p, nil
+}
+
+// driverTime is a time in the form that the driver sends as the column's type, or as one that holds it exactly. A time.Time would be sent
+// as a datetimeoffset.
+func (c Column) driverTime(t time.Time) any {
+	switch c.Type {
+	case "date":
+		return civil.DateOf(t)
+	case "datetime", "smalldatetime":
+		return mssql.DateTime1(t)
+	case "datetimeoffset":
+		return mssql.DateTimeOffset(t)
+	}
+	return civil.DateTimeOf(t)
 }
 
 func isASCII(text string) bool {

@@ -131,7 +131,10 @@ func pages(t *testing.T, s *reading.Session, x *reading.Selection, key reading.C
 	t.Helper()
 	return func(yield func(int64) bool) {
 		var after *string
-		for {
+		for n := 0; ; n++ {
+			if n > 100 {
+				t.Fatalf("the pages of %s don't end: the last one was after %s", r, *after)
+			}
 			_, rows := read(t, s, x.Page([]reading.Selected{{Name: "Id"}, {Name: "K"}}, key, unique, r, after, nil, nil, size))
 			for _, row := range rows {
 				if !yield(row[0].(int64)) {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/golang-sql/civil"
+
 	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/plan"
@@ -316,7 +318,7 @@ func (x *Selection) param(spelled string, used map[string]bool) error {
 	}
 	if !used[known] {
 		used[known] = true
-		x.params = append(x.params, Param{Name: spelled[1:], Type: "datetime2(0)", Value: at.Format("2006-01-02T15:04:05")})
+		x.params = append(x.params, Param{Name: spelled[1:], Type: "datetime2(0)", Value: civil.DateTimeOf(at)})
 	}
 	return nil
 }

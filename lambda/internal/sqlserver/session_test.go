@@ -2,6 +2,7 @@ package sqlserver_test
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -458,4 +459,35 @@ func TestAnOpenTransactionIsNamed(t *testing.T) {
 	if err != nil || !strings.HasPrefix(blocker, "session ") || !strings.Contains(blocker, "has had a transaction open for") {
 		t.Fatalf("the blocker is %q, %v", blocker, err)
 	}
+}
+
+func TestRowsThatAreNotReadToTheirEndLeaveTheSessionUsable(t *testing.T) {
+	shop := theShop(t)
+	session := shop.session(t)
+	for range 5 {
+		rows, err := session.Query(t.Context(), reading.Statement{From: "the test", Text: `WITH d AS (SELECT v FROM (VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9)) AS x(v))
+			SELECT a.v, REPLICATE('x', 200) AS x FROM d a CROSS JOIN d b CROSS JOIN d c CROSS JOIN d e`})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := rows.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(rows.Close(), rows.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if _, rows := read(t, session, reading.Statement{From: "the test", Text: "SELECT 1 AS a"}); len(rows) != 1 {
+			t.Fatalf("the next statement gave %v", rows)
+		}
+	}
+}
+
+func TestAnEndWithoutACountIsNone(t *testing.T) {
+	_, _, err := tryRead(t, theShop(t).session(t), reading.Statement{From: "the test", Text: "SET NOCOUNT ON; SELECT 1 AS a"})
+	hasText(t, err, "without saying how many it sent")
+}
+
+func TestASecondResultIsRefused(t *testing.T) {
+	_, _, err := tryRead(t, theShop(t).session(t), reading.Statement{From: "the test", Text: "SELECT 1 AS a; SELECT 2 AS b"})
+	hasText(t, err, "more than one result")
 }
