@@ -21,8 +21,6 @@ func selection(t *testing.T, s pipeline.Source, l pipeline.Limits) *Selection {
 	return x
 }
 
-func text(s string) *string { return &s }
-
 func TestStatements(t *testing.T) {
 	id := Column{Name: "Id", Type: "int", Length: -1, Precision: -1, Scale: -1}
 	code := Column{Name: "Code", Type: "varchar", Length: 10, Precision: -1, Scale: -1, Nullable: true, Collation: "Cyrillic_General_CI_AS"}
@@ -58,7 +56,7 @@ func TestStatements(t *testing.T) {
 		{"the first page of a unique key", table, pipeline.Limits{}, func(x *Selection) Statement { return x.Page(nil, id, true, plan.Range{}, nil, nil, nil, 10) },
 			"SELECT TOP (@rows) * FROM [dbo].[T] AS q ORDER BY q.[Id]", "rows bigint = 10"},
 		{"a page in the middle", table, pipeline.Limits{}, func(x *Selection) Statement {
-			return x.Page(cols[:1], id, false, plan.Range{From: text("5"), To: text("9")}, text("7"), bounds, &version, 10)
+			return x.Page(cols[:1], id, false, plan.Range{From: new("5"), To: new("9")}, new("7"), bounds, &version, 10)
 		}, "SELECT TOP (@rows) WITH TIES CAST(q.[Id] AS float) AS [Id] FROM [dbo].[T] AS q WHERE q.[Id] > @after AND q.[Id] < @to AND q.[Ver] >= @lower AND q.[Ver] < @upper ORDER BY q.[Id]",
 			"rows bigint = 10; after int = 7; to int = 9; lower binary(8) = [0 0 0 0 0 0 7 209]; upper binary(8) = [0 0 0 0 0 0 7 217]"},
 		{"a nullable key's only range has no NULL", table, pipeline.Limits{}, func(x *Selection) Statement { return x.Page(nil, code, false, plan.Range{}, nil, nil, nil, 10) },
@@ -68,7 +66,7 @@ func TestStatements(t *testing.T) {
 		},
 			"SELECT * FROM [dbo].[T] AS q WHERE q.[Code] IS NULL", ""},
 		{"a text of another code page than the database's", table, pipeline.Limits{}, func(x *Selection) Statement {
-			return x.Page(nil, code, false, plan.Range{From: text("ж")}, nil, nil, nil, 10)
+			return x.Page(nil, code, false, plan.Range{From: new("ж")}, nil, nil, nil, 10)
 		}, "SELECT TOP (@rows) WITH TIES * FROM [dbo].[T] AS q WHERE q.[Code] >= CAST(CAST(@from AS nvarchar(4000)) COLLATE Cyrillic_General_CI_AS AS varchar(10)) ORDER BY q.[Code]", "rows bigint = 10; from nvarchar(4000) = ж"},
 		{"the columns of a query", query, pipeline.Limits{}, (*Selection).Describe, "SELECT TOP (0) * FROM (SELECT a FROM b -- c\n) AS q", ""},
 	} {

@@ -37,7 +37,7 @@ const password = "Owner-Passw0rd"
 
 var (
 	shared     shop
-	sharedErr  error
+	errShared  error
 	sharedOnce sync.Once
 	tables     atomic.Int64
 )
@@ -56,9 +56,9 @@ func TestMain(m *testing.M) {
 // theShop is the server that all tests share.
 func theShop(t *testing.T) shop {
 	t.Helper()
-	sharedOnce.Do(func() { shared, sharedErr = openShop(sqlserver.Options{}) })
-	if sharedErr != nil {
-		t.Fatal(sharedErr)
+	sharedOnce.Do(func() { shared, errShared = openShop(sqlserver.Options{}) })
+	if errShared != nil {
+		t.Fatal(errShared)
 	}
 	return shared
 }
@@ -183,7 +183,7 @@ func tryRead(t *testing.T, s *reading.Session, st reading.Statement) ([]reading.
 	if err != nil {
 		return nil, nil, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // closed again, it says nothing
 	var rows [][]any
 	for {
 		row, err := r.Next()
