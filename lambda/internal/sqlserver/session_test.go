@@ -453,9 +453,6 @@ func TestAnOpenTransactionIsNamed(t *testing.T) {
 		t.Fatalf("before %+v, with an open transaction %+v, %v", before, during, err)
 	}
 	blocker, err := session.Blocker(t.Context())
-	if shop.local != nil && strings.Contains(blocker, "can't be seen") {
-		t.Skip("the local SQL Server has no views of transactions")
-	}
 	if err != nil || !strings.HasPrefix(blocker, "session ") || !strings.Contains(blocker, "has had a transaction open for") {
 		t.Fatalf("the blocker is %q, %v", blocker, err)
 	}
@@ -490,4 +487,46 @@ func TestAnEndWithoutACountIsNone(t *testing.T) {
 func TestASecondResultIsRefused(t *testing.T) {
 	_, _, err := tryRead(t, theShop(t).session(t), reading.Statement{From: "the test", Text: "SELECT 1 AS a; SELECT 2 AS b"})
 	hasText(t, err, "more than one result")
+}
+
+func TestHowADatabaseIsolatesIsKnownBeforeItIsRead(t *testing.T) {
+	shop := shopWith(t, sqlserver.Options{LockingReads: []string{"shop"}, NoSnapshots: []string{"shop"}, ReadOnly: []string{"shop"}})
+	session := shop.session(t)
+	id, err := session.Identify(t.Context())
+	if err != nil || id.RCSI == nil || *id.RCSI || id.SnapshotAllowed == nil || *id.SnapshotAllowed || !id.ReadOnly {
+		t.Fatalf("got %+v, %v", id, err)
+	}
+	if err := shop.local.SetReadOnly("shop", false); err != nil {
+		t.Fatal(err)
+	}
+	name := shop.table(t, "Id int NOT NULL PRIMARY KEY")
+	if err := session.BeginSnapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = tryRead(t, session, newSelection(t, pipeline.Source{Table: name}).All(nil, nil, nil))
+	hasText(t, err, "error 3952", "SET ALLOW_SNAPSHOT_ISOLATION ON")
+	if reading.Transient(err) {
+		t.Error("starting over is no help")
+	}
+}
+
+// Under locking READ COMMITTED a reader waits for a writer, and gives way to it after its time.
+func TestALockThatIsHeldTooLongMayBeGoneLater(t *testing.T) {
+	shop := shopWith(t, sqlserver.Options{LockingReads: []string{"shop"}})
+	name := shop.table(t, "Id int NOT NULL PRIMARY KEY, V int NOT NULL")
+	shop.execute(t, "INSERT INTO "+name+" VALUES (1, 1)")
+	tx, err := shop.owner.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(t.Context(), "UPDATE "+name+" SET V = 2"); err != nil {
+		t.Fatal(err)
+	}
+	session := shop.session(t, func(_ *reading.Login, o *reading.Options) { o.LockTimeout = 50 * time.Millisecond })
+	_, _, err = tryRead(t, session, newSelection(t, pipeline.Source{Table: name}).All(nil, nil, nil))
+	hasText(t, err, "error 1222", "limits.lockTimeoutSeconds")
+	if !reading.Transient(err) {
+		t.Error("it may be gone later")
+	}
 }
