@@ -175,6 +175,8 @@ func TestAnExportThatWouldGoWellIsFound(t *testing.T) {
 		{"a cast column", func(_ *testing.T, w *world) {
 			w.in.Spec.Dataset.Columns = map[string]pipeline.ColumnRule{"Price": {Cast: "float"}}
 		}},
+		{"an encrypted column that isn't read", all(with("Iban varbinary(200) ENCRYPTED WITH (COLUMN_ENCRYPTION_KEY = cek, ENCRYPTION_TYPE = RANDOMIZED, ALGORITHM = 'AEAD_AES_256_CBC_HMAC_SHA_256') NULL"),
+			func(_ *testing.T, w *world) { w.in.Spec.Dataset.Drop = []string{"iban"} })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, local.Options{})
@@ -245,6 +247,8 @@ func TestWhatIsInTheWayOfAnExportIsNamedWithItsRemedy(t *testing.T) {
 		{name: "a masked column that was accepted", denied: "UNMASK", change: all(with("Card varchar(20) MASKED WITH (FUNCTION = 'default()') NULL"), func(_ *testing.T, w *world) {
 			w.in.Spec.Source.Accept = []pipeline.Consent{pipeline.AcceptMasked}
 		}), check: "hidden data", severity: findings.Warning, found: `source.accept takes it so by "maskedColumns"`},
+		{name: "an encrypted column", change: with("Iban varbinary(200) ENCRYPTED WITH (COLUMN_ENCRYPTION_KEY = cek, ENCRYPTION_TYPE = RANDOMIZED, ALGORITHM = 'AEAD_AES_256_CBC_HMAC_SHA_256') NULL"),
+			check: "hidden data", severity: findings.Error, found: "Iban", remedy: `"encryptedColumns" under source.accept`},
 		{name: "rows that a policy hides", options: local.Options{SecurityPolicies: []local.SecurityPolicy{{Name: "dbo.Regions", Table: "dbo.Sales", Predicate: "([dbo].[fn]([Note]))"}}},
 			check: "hidden data", severity: findings.Error, found: "policy Regions filters the rows of dbo.Sales", remedy: `"rowLevelSecurity" under source.accept`},
 

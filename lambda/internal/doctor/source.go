@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"sagemaker-datapipeline/lambda/findings"
@@ -157,6 +158,10 @@ func (x *examination) hidden(ctx context.Context) {
 		x.unseen("hidden data", err)
 		return
 	}
+	// A column of the table itself that isn't read is hidden from nobody.
+	hidden = slices.DeleteFunc(hidden, func(h sqlserver.Hidden) bool {
+		return h.Column != "" && x.table != nil && x.table.Kind == "table" && !x.Spec.Dataset.Reads(h.Column)
+	})
 	for _, h := range hidden {
 		if x.source.Accepts(h.Consent) {
 			x.add("hidden data", findings.Warning, fmt.Sprintf("%s; source.accept takes it so by %q", h.What, h.Consent), "")

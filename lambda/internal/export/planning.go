@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -116,7 +117,7 @@ func (e *Exporter) describeSource(survey Survey) manifest.Source {
 		s.Consistency = pages
 	}
 	s.Isolation, s.Guarantee = survey.Identity.Guarantee(e.Spec.Source, s.Consistency == pages, survey.Uncommitted)
-	for _, h := range survey.Hidden {
+	for _, h := range e.hidden(survey) {
 		s.Accepted = append(s.Accepted, string(h.Consent)+": "+h.What)
 	}
 	return s
@@ -129,9 +130,9 @@ const pages = "pages"
 func (e *Exporter) checkSource(survey Survey) error {
 	source := e.Spec.Source
 	var hidden []string
-	for _, h := range survey.Hidden {
+	for _, h := range e.hidden(survey) {
 		if !source.Accepts(h.Consent) {
-			hidden = append(hidden, fmt.Sprintf("%s: %s, or add %q to source.accept", h.What, h.Remedy, h.Consent))
+			hidden = append(hidden, h.What+": "+h.Remedy)
 		}
 	}
 	if len(hidden) > 0 {
@@ -153,6 +154,13 @@ func (e *Exporter) checkSource(survey Survey) error {
 			survey.From, t.Rows, how, limit, pipeline.AcceptFullScan)
 	}
 	return nil
+}
+
+// hidden is what the run would read otherwise than it is stored. A column of the table itself that isn't read is hidden from nobody.
+func (e *Exporter) hidden(survey Survey) []sqlserver.Hidden {
+	return slices.DeleteFunc(slices.Clone(survey.Hidden), func(h sqlserver.Hidden) bool {
+		return h.Column != "" && survey.Table != nil && survey.Table.Kind == "table" && !e.Spec.Dataset.Reads(h.Column)
+	})
 }
 
 // compare says whether this source is the one that the runs before read. It may begin a new generation.
