@@ -150,7 +150,7 @@ func (e *Exporter) checkSource(survey Survey) error {
 			}
 			how = fmt.Sprintf("no index begins with %s, so each run scans the table", c.Column)
 		}
-		return refuse(FullScan, "%s has %d rows and %s: more than limits.maxScanRows, %d: give it an index or a window, or add %q to source.accept",
+		return refuse(FullScan, "%s has %d rows and %s: more than export.maxScanRows, %d: give it an index or a window, or add %q to source.accept",
 			survey.From, t.Rows, how, limit, pipeline.AcceptFullScan)
 	}
 	return nil

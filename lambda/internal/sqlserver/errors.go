@@ -162,7 +162,7 @@ func queryError(ctx context.Context, from string, err error) error {
 		remedy = "the export was the deadlock's victim, as it asks to be; it can be run again"
 	case lockTimeout:
 		e.Transient = true
-		remedy = "another session held a lock for longer than limits.lockTimeoutSeconds: raise it, move the schedule, or turn READ_COMMITTED_SNAPSHOT on"
+		remedy = "another session held a lock for longer than export.lockTimeoutSeconds: raise it, move the schedule, or turn READ_COMMITTED_SNAPSHOT on"
 	case conversionFailed, convertToNumeric, arithmeticOverrun:
 		remedy = "a value doesn't fit the type that the query turns it into: use TRY_CAST or a wider type"
 	case divideByZero:

@@ -374,7 +374,7 @@ func (c *clauses) unwrappable() error {
 	case c.with:
 		return errors.New(why + "a query that begins with WITH can't stand there: write its steps as subqueries, or as a view")
 	case c.option:
-		return errors.New(why + "a query with an OPTION clause can't stand there: take the clause out (limits.maxDop sets MAXDOP)")
+		return errors.New(why + "a query with an OPTION clause can't stand there: take the clause out (export.maxDop sets MAXDOP)")
 	case c.format != "":
 		return fmt.Errorf("%sa query with %s can't stand there: take the clause out", why, c.format)
 	case c.order && !c.offset && (!c.top || c.set):

@@ -377,7 +377,7 @@ func TestErrorsThatMayBeGone(t *testing.T) {
 		part      string
 	}{
 		{sqlserver.Fault{Error: 1205}, true, "deadlock"},
-		{sqlserver.Fault{Error: 1222}, true, "limits.lockTimeoutSeconds"},
+		{sqlserver.Fault{Error: 1222}, true, "export.lockTimeoutSeconds"},
 		{sqlserver.Fault{Error: 976}, true, "error 976"},
 		{sqlserver.Fault{Error: 3952}, false, "SET ALLOW_SNAPSHOT_ISOLATION ON"},
 		{sqlserver.Fault{Error: 3961}, true, "changed by DDL"},
@@ -525,7 +525,7 @@ func TestALockThatIsHeldTooLongMayBeGoneLater(t *testing.T) {
 	}
 	session := shop.session(t, func(_ *reading.Login, o *reading.Options) { o.LockTimeout = 50 * time.Millisecond })
 	_, _, err = tryRead(t, session, newSelection(t, pipeline.Source{Table: name}).All(nil, nil, nil))
-	hasText(t, err, "error 1222", "limits.lockTimeoutSeconds")
+	hasText(t, err, "error 1222", "export.lockTimeoutSeconds")
 	if !reading.Transient(err) {
 		t.Error("it may be gone later")
 	}
