@@ -677,6 +677,9 @@ func (s *session) selectStatement(ctx context.Context, st *ast.SelectStatement, 
 		s.setDone(doneCount, commandSelect, 0)
 		return nil
 	}
+	if !s.db.rowVersioning.Load() && !s.changed() {
+		return s.streamScan(ctx, vars, plan, &rowStream{s: s, fault: fault})
+	}
 	return s.read(ctx, vars, plan, func(q query) error {
 		return s.stream(ctx, q.sql, q.arguments, q.cols, fault)
 	})
@@ -695,20 +698,41 @@ func (p *planner) statementQuery(st *ast.SelectStatement) (string, []column, err
 
 // stream runs a query and writes its rows while it finds them. A client that doesn't read makes it wait.
 func (s *session) stream(ctx context.Context, sql string, args []any, cols []column, fault *Fault) error {
-	stmt, err := s.sql.Prepare(sql)
+	out := &rowStream{s: s, fault: fault}
+	if err := out.send(ctx, query{sql, args, cols}); err != nil {
+		return err
+	}
+	return out.end()
+}
+
+// rowStream writes the rows of a result.
+type rowStream struct {
+	s     *session
+	fault *Fault
+	enc   *rowEncoder
+	rows  int64
+}
+
+// full says whether SET ROWCOUNT lets no more rows through.
+func (r *rowStream) full() bool { return r.s.rowLimit > 0 && r.rows >= r.s.rowLimit }
+
+// send runs a query and writes its rows behind those that it wrote before.
+func (r *rowStream) send(ctx context.Context, q query) error {
+	s := r.s
+	stmt, err := s.sql.Prepare(q.sql)
 	if err != nil {
-		s.srv.log.Debug("SQLite refused a statement", "sql", sql, "error", err)
+		s.srv.log.Debug("SQLite refused a statement", "sql", q.sql, "error", err)
 		return err
 	}
 	defer stmt.Close()
-	if err := stmt.BindAll(args); err != nil {
+	if err := stmt.BindAll(q.arguments); err != nil {
 		return err
 	}
-	s.writeDone(true)
-	s.out.colMetadata(cols)
-	enc := newRowEncoder(cols, s.textSize)
-	past := stmt.Columns() > len(cols) // the last column says of TOP … WITH TIES whether the row is past them
-	rows := int64(0)
+	if r.enc == nil {
+		s.writeDone(true)
+		s.out.colMetadata(q.cols)
+		r.enc = newRowEncoder(q.cols, s.textSize)
+	}
 	done := ctx.Done()
 	for {
 		select {
@@ -716,32 +740,29 @@ func (s *session) stream(ctx context.Context, sql string, args []any, cols []col
 			return ctx.Err()
 		default:
 		}
-		if fault != nil {
-			if fault.Kill && rows >= int64(fault.KillAfterRows) {
+		if f := r.fault; f != nil {
+			if f.Kill && r.rows >= int64(f.KillAfterRows) {
 				s.out.flush()
-				return &fatalError{fmt.Sprintf("an ordered fault ended the connection after %d rows", rows)}
+				return &fatalError{fmt.Sprintf("an ordered fault ended the connection after %d rows", r.rows)}
 			}
-			if rows > 0 && fault.RowDelay > 0 {
+			if r.rows > 0 && f.RowDelay > 0 {
 				s.out.flushAll()
 				select {
-				case <-time.After(fault.RowDelay):
+				case <-time.After(f.RowDelay):
 				case <-done:
 					return ctx.Err()
 				}
 			}
 		}
-		if s.rowLimit > 0 && rows >= s.rowLimit {
-			break
+		if r.full() {
+			return nil
 		}
 		ok, err := stmt.Step()
-		if err != nil {
+		if err != nil || !ok || q.past(stmt) {
 			return err
 		}
-		if !ok || past && stmt.Int(len(cols)) != 0 {
-			break
-		}
-		s.out.b = enc.append(s.out.b, stmt)
-		rows++
+		s.out.b = r.enc.append(s.out.b, stmt)
+		r.rows++
 		if len(s.out.b) >= flushSize {
 			s.out.flush()
 			if s.out.err != nil {
@@ -749,12 +770,16 @@ func (s *session) stream(ctx context.Context, sql string, args []any, cols []col
 			}
 		}
 	}
-	s.rowCount = rows
+}
+
+// end ends the result.
+func (r *rowStream) end() error {
+	r.s.rowCount = r.rows
 	status := uint16(doneCount)
-	if s.noCount {
+	if r.s.noCount {
 		status = doneFinal
 	}
-	s.setDone(status, commandSelect, uint64(rows))
+	r.s.setDone(status, commandSelect, uint64(r.rows))
 	return nil
 }
 

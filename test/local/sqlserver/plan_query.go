@@ -315,6 +315,7 @@ func (p *planner) selection(q *ast.QuerySpecification, outer *scope) (string, []
 		}
 		return "SELECT " + strings.Join(names, ", ") + " FROM (" + sql + ") WHERE NOT past", cols, nil
 	}
+	p.noteScan(q, sc, from, where, exprs, cols)
 	return sql + strings.Join(list, ", ") + from + where + group + having + order + limit, cols, nil
 }
 

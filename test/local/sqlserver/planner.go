@@ -26,6 +26,8 @@ type planner struct {
 	// streamed is the query whose rows go straight to the client, which can stop reading after the last of TOP … WITH TIES.
 	streamed *ast.QuerySpecification
 	reads    []tableRead // the tables that it reads
+	scan     *tableScan  // what it is, if it can be read by parts
+	part     *scanPart   // which part of the scan to read
 	// targetQuery finds the rows that UPDATE and DELETE change.
 	targetQuery string
 	inView      int      // how many views are being planned

@@ -2,6 +2,7 @@ package sqlserver
 
 import (
 	"context"
+	"strings"
 
 	"github.com/sqlc-dev/teesql/ast"
 
@@ -51,10 +52,14 @@ func (p *planner) readsTable(t *table, hints []ast.TableHintType) tableRead {
 
 // source is the SQL for a table in FROM.
 func (r tableRead) source(p *planner) string {
-	if !r.locking || !p.s.checking {
+	where := p.part.condition("l")
+	if r.locking && p.s.checking {
+		where = strings.TrimSuffix(p.met(r.table, "l")+" AND "+where, " AND ")
+	}
+	if where == "" {
 		return r.table.physical()
 	}
-	return "(SELECT * FROM " + r.table.physical() + " AS l WHERE " + p.met(r.table, "l") + ")"
+	return "(SELECT * FROM " + r.table.physical() + " AS l WHERE " + where + ")"
 }
 
 // read plans a query and runs it, so that it sees what its isolation level lets it see.
@@ -138,6 +143,11 @@ type query struct {
 	sql       string
 	arguments []any
 	cols      []column
+}
+
+// past says whether a row is behind the last one of TOP … WITH TIES, of which the last column tells.
+func (q query) past(stmt *sqlite.Stmt) bool {
+	return q.cols != nil && stmt.Columns() > len(q.cols) && stmt.Int(len(q.cols)) != 0
 }
 
 // reading is a query with the tables that it reads.
@@ -320,7 +330,7 @@ func (s *session) each(ctx context.Context, q query, row func(*sqlite.Stmt) erro
 			return err
 		}
 		more, err := stmt.Step()
-		if err != nil || !more {
+		if err != nil || !more || q.past(stmt) {
 			return err
 		}
 		if err := row(stmt); err != nil {

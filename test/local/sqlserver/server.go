@@ -57,6 +57,9 @@ type Options struct {
 	LockingReads []string
 	// NoSnapshots are the databases in which ALLOW_SNAPSHOT_ISOLATION is OFF at first. Default: none, it is ON.
 	NoSnapshots []string
+	// ScanRows is how many rows a scan under locking READ COMMITTED reads at a time: what others commit shows from one to the
+	// next. Default: 64.
+	ScanRows int
 	// MissingViews are catalog views and table functions that the server is not to know, as other engines and older
 	// versions don't, such as sys.dm_db_stats_histogram. Reading one is error 208. Default: none.
 	MissingViews []string
@@ -78,6 +81,7 @@ type Server struct {
 	databaseNames   []string
 	defaultDatabase string
 	logins          []Login
+	scanRows        int
 	missingViews    map[string]bool // in lower case
 	policies        []SecurityPolicy
 	log             *slog.Logger
@@ -104,6 +108,9 @@ func Start(o Options) (_ *Server, err error) {
 	}
 	s := &Server{dir: o.Dir, logins: o.Logins, log: o.Log, databases: map[string]*database{}, conns: map[net.Conn]struct{}{}, sessions: map[*session]struct{}{}}
 	s.spid.Store(50)
+	if s.scanRows = o.ScanRows; s.scanRows <= 0 {
+		s.scanRows = scanRows
+	}
 	if err := s.restrict(o); err != nil {
 		return nil, err
 	}
