@@ -38,7 +38,7 @@ func TestTheThreePipelinesQueriesRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			began := time.Now()
-			rows, err := db.QueryContext(ctx, "DECLARE @runTime datetime2(0) = @p1; "+string(text), time.Now().UTC())
+			rows, err := db.QueryContext(ctx, "DECLARE @runTime datetime2(0) = @p1, @windowStart datetime2(7) = '0001-01-01', @windowEnd datetime2(7) = '9999-12-31'; "+string(text), time.Now().UTC())
 			if err != nil {
 				t.Fatal(err)
 			}
