@@ -178,9 +178,12 @@ func (e *Exporter) compare(h ledger.Head, p *plan.Plan, survey Survey) error {
 		name, what = DatabaseRestored, differs
 	}
 	if name != "" {
-		return e.changed(h, p, name, what)
+		if err := e.changed(h, p, name, what); err != nil {
+			return err
+		}
 	}
-	if h.SchemaSHA256 == "" || h.SchemaSHA256 == p.SchemaSHA256 {
+	// Another query has other columns on purpose.
+	if name == QueryChanged || h.SchemaSHA256 == "" || h.SchemaSHA256 == p.SchemaSHA256 {
 		return nil
 	}
 	if e.Spec.Source.OnSchemaChange == pipeline.AcceptSchemaChange {
@@ -250,6 +253,9 @@ func (e *Exporter) bounds(ctx context.Context, session Session, h ledger.Head, p
 	column, ok := findColumn(survey.Columns, cursor.Column)
 	if !ok {
 		return nil, fmt.Errorf("source.cursor names %q, which %s doesn't have", cursor.Column, survey.From)
+	}
+	if column.Nullable {
+		return nil, fmt.Errorf("source.cursor names %s, which may be NULL: a row without a value would never be read; make the column NOT NULL, or follow another one", column.Name)
 	}
 	b := &manifest.Bounds{Kind: string(cursor.Kind), Column: column.Name, SQLType: column.SQLType()}
 	watermark := ""

@@ -270,8 +270,12 @@ func (r *result) Next() ([]any, error) {
 		row, err := r.rows.Next()
 		if err == nil {
 			r.inPage++
-			if r.page != nil {
-				r.last = row[r.key]
+			if r.page == nil {
+				return row, nil
+			}
+			r.last = row[r.key]
+			if r.inPage == 1 {
+				return row, r.progress()
 			}
 			return row, nil
 		}
@@ -282,6 +286,18 @@ func (r *result) Next() ([]any, error) {
 			return nil, err
 		}
 	}
+}
+
+// progress refuses a page that begins where the one before ended: a server that compares otherwise than it sorts would be read for ever.
+func (r *result) progress() error {
+	if r.page.After == nil || r.page.Range.Null {
+		return nil
+	}
+	first, err := sqlserver.KeyText(r.page.Column, r.last)
+	if err == nil && first == *r.page.After {
+		err = fmt.Errorf("reading in pages by %s: the page after the value %s begins with it again: the server doesn't compare the column as it sorts it; partition by another column", r.page.Column.Name, first)
+	}
+	return err
 }
 
 // endStatement decides what follows a statement that gave all its rows.

@@ -229,6 +229,9 @@ func (c *connection) Survey(ctx context.Context) (Survey, error) {
 	if s.Columns, err = c.DescribeColumns(ctx, c.selection.Describe()); err != nil {
 		return Survey{}, err
 	}
+	if s.Table != nil {
+		s.Table.Collate(s.Columns)
+	}
 	s.Uncommitted, s.Window = c.selection.Dirty(), c.selection.Window()
 	c.table = s.Table
 	return s, nil

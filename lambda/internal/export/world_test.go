@@ -52,6 +52,8 @@ var (
 const (
 	owner, ownerPassword   = "owner", "Owner-Passw0rd"
 	reader, readerPassword = "reader", "Reader-Passw0rd"
+	// masked has the reader's password, and no right to see what is under a mask.
+	masked = "masked"
 )
 
 func TestMain(m *testing.M) {
@@ -72,6 +74,7 @@ func TestMain(m *testing.M) {
 		defer local.Stop()
 		if server, err = sqlserver.Start(sqlserver.Options{Databases: []string{"shop"}, Logins: []sqlserver.Login{
 			{Name: owner, Password: ownerPassword}, {Name: reader, Password: readerPassword, ReadOnly: true},
+			{Name: masked, Password: readerPassword, ReadOnly: true, Denied: []string{"UNMASK"}},
 		}}); err != nil {
 			fmt.Println(err)
 			return 1
@@ -439,4 +442,43 @@ func (c *crashing) GetObject(ctx context.Context, in *s3.GetObjectInput, o ...fu
 		return nil, errCrash
 	}
 	return c.API.GetObject(ctx, in, o...)
+}
+
+// handedOver is a distributed map that only remembers what it is given.
+type handedOver struct {
+	names  []string
+	inputs [][]byte
+}
+
+func (h *handedOver) StartOrFind(_ context.Context, name string, input []byte) (string, error) {
+	h.names, h.inputs = append(h.names, name), append(h.inputs, input)
+	return "arn:" + name, nil
+}
+
+type mapInput struct {
+	Plan export.PlanRef
+	Open struct{ Bucket, Key string }
+}
+
+func (h *handedOver) decode(t *testing.T) mapInput {
+	t.Helper()
+	var input mapInput
+	if err := json.Unmarshal(h.inputs[len(h.inputs)-1], &input); err != nil {
+		t.Fatal(err)
+	}
+	return input
+}
+
+// open gives the partitions of a list that was handed over.
+func (w *world) open(key string) []string {
+	w.t.Helper()
+	body, err := w.get(key)
+	w.must(err)
+	var list []struct{ Partition string }
+	w.must(json.Unmarshal(body, &list))
+	var ids []string
+	for _, one := range list {
+		ids = append(ids, one.Partition)
+	}
+	return ids
 }
