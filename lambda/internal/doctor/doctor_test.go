@@ -231,6 +231,8 @@ func TestWhatIsInTheWayOfAnExportIsNamedWithItsRemedy(t *testing.T) {
 			check: "columns", severity: findings.Error, found: `source.cursor names "RowVer", which isn't there: it has SaleId`},
 		{name: "a cursor of another type", change: appends(pipeline.RowversionCursor, "SaleId"),
 			check: "columns", severity: findings.Error, found: "SaleId of type int as its rowversion: take a column of type rowversion"},
+		{name: "a cursor that may be NULL", change: all(with("Booked datetime2(3) NULL"), appends(pipeline.TimeCursor, "Booked")),
+			check: "columns", severity: findings.Error, found: "source.cursor names Booked, which may be NULL"},
 		{name: "a missing partition column", change: func(_ *testing.T, w *world) { w.in.Spec.Source.PartitionBy = "Id" },
 			check: "columns", severity: findings.Error, found: `source.partitionBy names "Id"`},
 		{name: "a partition column of a type without ranges", change: all(with("Weight float NULL"), func(_ *testing.T, w *world) { w.in.Spec.Source.PartitionBy = "Weight" }), check: "columns", severity: findings.Error, found: "of type float, by which no ranges are read"},
@@ -386,6 +388,23 @@ func TestAMissingViewBreaksNothing(t *testing.T) {
 			t.Fatalf("got\n%s", r.Text())
 		}
 	})
+}
+
+func TestAConnectionThatBreaksLeavesAReport(t *testing.T) {
+	for _, at := range []string{"SYSUTCDATETIME", "ProductMajorVersion", "sys.objects", "TOP (0)", "sys.partitions", "MIN_ACTIVE_ROWVERSION", "HAS_PERMS_BY_NAME"} {
+		t.Run(at, func(t *testing.T) {
+			w := newWorld(t, local.Options{})
+			appends(pipeline.RowversionCursor, "Version")(t, w)
+			w.server.OrderFault(local.Fault{Match: at, Kill: true})
+			r := w.examine(t)
+			if w.server.ClearFaults() != 0 {
+				t.Fatal("no statement met the fault")
+			}
+			if r.Worst() == findings.OK || !strings.Contains(strings.Join(strings.Fields(r.Text()), " "), "the connection to SQL Server broke") {
+				t.Fatalf("got\n%s", r.Text())
+			}
+		})
+	}
 }
 
 func TestAnExaminationEndsWithItsContext(t *testing.T) {

@@ -104,6 +104,8 @@ func (x *examination) named(described []sqlserver.Column) []error {
 			problems = append(problems, fmt.Errorf("source.cursor names %q, which isn't there: it has %s", cursor.Column, names(described)))
 		} else if !x.fits(cursor.Kind, c) {
 			problems = append(problems, fmt.Errorf("source.cursor names %s of type %s as its %s: take a column of %s", c.Name, c.SQLType(), cursor.Kind, typesOf[cursor.Kind]))
+		} else if c.Nullable {
+			problems = append(problems, fmt.Errorf("source.cursor names %s, which may be NULL: a row without a value would never be read; make the column NOT NULL, or follow another one", c.Name))
 		}
 	}
 	return problems
