@@ -150,13 +150,14 @@ func systemFunctions() map[string]scalarFunction {
 			if err != nil {
 				return expr{}, err
 			}
-			b := fmt.Sprintf("CASE ms_object_key(%s, %s) WHEN '' THEN NULL", x.sql, quoteText(p.s.db.name))
+			var b strings.Builder
+			fmt.Fprintf(&b, "CASE ms_object_key(%s, %s) WHEN '' THEN NULL", x.sql, quoteText(p.s.db.name))
 			for _, t := range p.visible() {
 				if is(t) {
-					b += fmt.Sprintf(" WHEN %s THEN %d", quoteText(tableKey(t.Schema, t.Name)), t.ID)
+					fmt.Fprintf(&b, " WHEN %s THEN %d", quoteText(tableKey(t.Schema, t.Name)), t.ID)
 				}
 			}
-			return expr{sql: b + " END", typ: intType, nullable: true}, nil
+			return expr{sql: b.String() + " END", typ: intType, nullable: true}, nil
 		}},
 		"object_name":        objectText(func(t *table) string { return t.Name }),
 		"object_schema_name": objectText(func(t *table) string { return t.Schema }),
