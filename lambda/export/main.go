@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"sync"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -47,8 +49,18 @@ func main() {
 		if err != nil {
 			log.Error("export ended with an error", "requestId", requestID, "error", err.Error())
 		}
-		return answer, err
+		return answer, named(err)
 	})
+}
+
+// named gives a refusal the name by which the distributed map knows that trying again is of no use. The runtime would name it after the outermost
+// error around it.
+func named(err error) error {
+	var refusal *export.Refusal
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	return messages.InvokeResponse_Error{Type: "Refusal", Message: err.Error()}
 }
 
 // function is the export with what it takes to examine and to tell.

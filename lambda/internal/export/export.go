@@ -57,7 +57,7 @@ const (
 	DefaultBatchRows = 8192
 	// DefaultBatchBytes keeps a batch of wide rows in the processor's cache.
 	DefaultBatchBytes = 4 << 20
-	// Margin is how long before the function's deadline the export stops: enough to cancel the statement, to take back the
+	// Margin is how long before the function's deadline the export stops at most: enough to cancel the statement, to take back the
 	// uploads and to say so.
 	Margin = 10 * time.Second
 	// Tries is how often a segment is read again after an error that may be gone: a deadlock, a broken connection.
@@ -267,11 +267,26 @@ func (e *Exporter) commitAndStart(ctx context.Context, log *slog.Logger, f ledge
 	if err != nil {
 		return Result{}, err
 	}
-	if ours {
-		return e.start(ctx, log, c, Committed)
+	if !ours {
+		return e.start(ctx, log, c, AlreadyCommitted)
 	}
-	return e.start(ctx, log, c, AlreadyCommitted)
+	result, err := e.start(ctx, log, c, Committed)
+	if err == nil && (f.Parent == nil || day(f.Parent.Run) != day(f.Run)) {
+		e.tidy(ctx, log)
+	}
+	return result, err
 }
+
+// tidy sweeps once a day, with the time that is left. Nothing depends on it: what isn't swept today is tomorrow.
+func (e *Exporter) tidy(ctx context.Context, log *slog.Logger) {
+	swept, err := e.Sweep(ctx)
+	if err != nil {
+		log.Warn("sweeping", "phase", "sweep", "error", err.Error())
+	}
+	log.Info("swept", "phase", "sweep", "objects", swept.Objects, "bytes", swept.Bytes)
+}
+
+func day(id run.ID) string { return id.Time().Format(time.DateOnly) }
 
 // start starts the workflow of a committed run, unless later runs are committed: theirs is the model that is wanted.
 func (e *Exporter) start(ctx context.Context, log *slog.Logger, c ledger.Commit, outcome Outcome) (Result, error) {

@@ -414,7 +414,7 @@ func TestARunThatWouldMissItsDeadlineStopsInTime(t *testing.T) {
 	table := orders(t, 400)
 	server.OrderFault(sqlserver.Fault{Match: reading(table), RowDelay: 50 * time.Millisecond})
 	defer server.ClearFaults()
-	ctx, cancel := context.WithTimeout(t.Context(), export.Margin+2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
 	_, err := w.exporter(spec(pipeline.Source{Table: table}, ordersDataset), nil).Run(ctx, event(tick), "")
 	if err == nil || !strings.Contains(err.Error(), "raise the function's timeout") {

@@ -9,16 +9,18 @@ import (
 	"sagemaker-datapipeline/lambda/pipeline"
 )
 
-// withinTime bounds a context by the function's time less Margin, and says until when reading in pages may go on.
+// withinTime bounds a context by the function's time less Margin, and says until when reading in pages may go on. Of a short time, both take a
+// part only.
 func (e *Exporter) withinTime(ctx context.Context) (context.Context, time.Time, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return ctx, time.Now().Add(24 * time.Hour), func() {}
 	}
-	stop := deadline.Add(-Margin)
-	bounded, cancel := context.WithDeadlineCause(ctx, stop, fmt.Errorf("the export was stopped %s before the function's time limit: raise the function's timeout (at most 15 minutes) or memory (which brings CPU), "+
-		"read fewer rows, or name a key by which it is read in pages and can go on in another function (source.partitionBy)", Margin))
-	return bounded, deadline.Add(-Reserve), cancel
+	left := time.Until(deadline)
+	margin, reserve := min(Margin, left/4), min(Reserve, left/3)
+	bounded, cancel := context.WithDeadlineCause(ctx, deadline.Add(-margin), fmt.Errorf("the export was stopped %s before the function's time limit: raise the function's timeout (at most 15 minutes) or memory (which brings CPU), "+
+		"read fewer rows, or name a key by which it is read in pages and can go on in another function (source.partitionBy)", margin.Round(time.Millisecond)))
+	return bounded, deadline.Add(-reserve), cancel
 }
 
 // allowed says whether the database may be read now, and until when: until, or the end of the allowed hours if that is earlier.

@@ -13,6 +13,7 @@ import (
 	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/run"
+	"sagemaker-datapipeline/test/local/sqlserver"
 )
 
 // events makes a table that is added to, and gives its name.
@@ -271,20 +272,30 @@ func TestWhatOneFunctionDoesNotFinishIsReadByOthersAndCommittedOnce(t *testing.T
 	if _, err := e.Commit(t.Context(), input.Plan, "too-early"); err == nil || !strings.Contains(err.Error(), "partitions are not read") {
 		t.Fatalf("a commit before the partitions gave %v", err)
 	}
+	// A time that is over before a partition is: it goes on in another function.
+	server.OrderFault(sqlserver.Fault{Match: "[" + strings.TrimPrefix(table, "dbo.") + "] AS q WHERE", RowDelay: 4 * time.Millisecond, Times: 1000})
+	defer server.ClearFaults()
+	most := 0
 	for _, id := range w.open(input.Open.Key) {
-		// A time that is always over after a page: the partition goes on in another function.
-		for calls := 0; ; calls++ {
-			ctx, cancel := context.WithTimeout(t.Context(), export.Reserve+200*time.Millisecond)
+		for calls := 1; ; calls++ {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			progress, err := e.Partition(ctx, input.Plan, id, "child")
 			cancel()
-			w.must(err)
+			// On a busy machine a function may not even end its files in time: then the map invokes it again.
+			if err != nil && !strings.Contains(err.Error(), "deadline exceeded") && !strings.Contains(err.Error(), "time limit") {
+				t.Fatal(err)
+			}
 			if progress.Done {
+				most = max(most, calls)
 				break
 			}
-			if calls > 50 {
+			if calls > 100 {
 				t.Fatal("the partition is never done")
 			}
 		}
+	}
+	if most < 2 {
+		t.Error("no partition needed a second function")
 	}
 	w.nothingHappened()
 	committed, err := e.Commit(t.Context(), input.Plan, "last")

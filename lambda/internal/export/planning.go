@@ -61,6 +61,9 @@ func (n *nothingToDo) Error() string { return string(n.outcome) + ": " + n.detai
 // needed to decide; and the bound of an append load is read before any transaction that rows are read in.
 func (e *Exporter) makePlan(ctx context.Context, session Session, h ledger.Head, id run.ID, attempt string) (plan.Plan, error) {
 	source := e.Spec.Source
+	if source.Consistency == pipeline.Snapshot && source.PartitionBy != "" {
+		return plan.Plan{}, errors.New("source.consistency is snapshot and source.partitionBy is set: a snapshot is of one connection, and its partitions would be of several; keep one of the two")
+	}
 	p := plan.Plan{
 		Version: plan.Version, Pipeline: e.Spec.Pipeline, Run: id, ScheduledTime: id.Time(), Attempt: attempt, CreatedAt: time.Now().UTC(),
 		SpecSHA256: e.Spec.Hash(), Load: source.Load, Generation: h.Generation, Parent: h.Manifest, HeadETag: h.ETag,
@@ -372,7 +375,9 @@ func parseMoment(text string) (time.Time, error) {
 // partition divides what is read into ranges.
 func (e *Exporter) partition(ctx context.Context, session Session, p *plan.Plan, survey Survey) error {
 	p.Boundaries = sqlserver.OnePartition
-	if survey.Table != nil && survey.Table.Rows > 0 {
+	// An increment is small beside its table: the catalog says nothing of its size. A function begins it, and hands over what it can't finish.
+	increment := p.Bounds != nil && p.Bounds.From != ""
+	if survey.Table != nil && survey.Table.Rows > 0 && !increment {
 		p.EstimatedRows = survey.Table.Rows
 	}
 	by := e.Spec.Source.PartitionBy
@@ -389,8 +394,7 @@ func (e *Exporter) partition(ctx context.Context, session Session, p *plan.Plan,
 	}
 	p.PartitionColumn = &manifest.Column{Name: column.Name, SQLType: column.SQLType(), Nullable: column.Nullable}
 	var values []string
-	// An increment is small beside its table: the statistics of the whole say little of it.
-	if p.Bounds == nil || p.Bounds.From == "" {
+	if !increment {
 		want := int(min(p.EstimatedRows/orDefault(e.Spec.Limits.PartitionRows, DefaultPartitionRows)+1, sqlserver.MaxRanges))
 		want = max(want, min(e.Spec.Limits.Connections, sqlserver.MaxRanges))
 		if want > 1 {
