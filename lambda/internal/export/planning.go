@@ -22,14 +22,14 @@ import (
 	"sagemaker-datapipeline/lambda/run"
 )
 
-// Refusal is a named reason why a run is not made. A person has to decide.
-type Refusal struct {
+// RefusalError is a named reason why a run is not made. A person has to decide.
+type RefusalError struct {
 	// Name is what the runbook lists it by.
 	Name    string
 	message string
 }
 
-func (r *Refusal) Error() string { return r.message + " [" + r.Name + "]" }
+func (r *RefusalError) Error() string { return r.message + " [" + r.Name + "]" }
 
 // The names of refusals.
 const (
@@ -46,16 +46,16 @@ const (
 )
 
 func refuse(name, format string, args ...any) error {
-	return &Refusal{Name: name, message: fmt.Sprintf(format, args...)}
+	return &RefusalError{Name: name, message: fmt.Sprintf(format, args...)}
 }
 
-// nothingToDo is a deliberate end of a run without a commit.
-type nothingToDo struct {
+// nothingToDoError is a deliberate end of a run without a commit.
+type nothingToDoError struct {
 	outcome Outcome
 	detail  string
 }
 
-func (n *nothingToDo) Error() string { return string(n.outcome) + ": " + n.detail }
+func (n *nothingToDoError) Error() string { return string(n.outcome) + ": " + n.detail }
 
 // makePlan decides what the run is going to read. Nothing is read before the plan that it gives is frozen, except what is
 // needed to decide; and the bound of an append load is read before any transaction that rows are read in.
@@ -78,7 +78,7 @@ func (e *Exporter) makePlan(ctx context.Context, session Session, h ledger.Head,
 	if err := e.checkSource(survey); err != nil {
 		return plan.Plan{}, err
 	}
-	p.QuerySHA256 = hash(survey.Query)
+	p.QuerySHA256 = hash(e.Spec.ReadsAs(survey.Query))
 	selected, err := columns.Select(survey.Columns, e.Spec.Dataset)
 	if err != nil {
 		return plan.Plan{}, fmt.Errorf("%s: %w", survey.From, err)
@@ -192,19 +192,19 @@ func (e *Exporter) compare(h ledger.Head, p *plan.Plan, survey Survey) error {
 	if e.Spec.Source.OnSchemaChange == pipeline.AcceptSchemaChange {
 		return nil
 	}
-	return &schemaChange{from: survey.From, now: p.Columns}
+	return &schemaChangeError{from: survey.From, now: p.Columns}
 }
 
-// schemaChange becomes a Refusal when the columns of the run before are known.
-type schemaChange struct {
+// schemaChangeError becomes a RefusalError when the columns of the run before are known.
+type schemaChangeError struct {
 	from string
 	now  []manifest.Column
 }
 
-func (s *schemaChange) Error() string { return s.from + " has other columns than in the run before" }
+func (s *schemaChangeError) Error() string { return s.from + " has other columns than in the run before" }
 
 // refusal shows both schemas where they differ.
-func (s *schemaChange) refusal(before []manifest.Column) error {
+func (s *schemaChangeError) refusal(before []manifest.Column) error {
 	was, is := map[string]string{}, map[string]string{}
 	for _, c := range before {
 		was[strings.ToLower(c.Name)] = c.SQLType
@@ -268,7 +268,7 @@ func (e *Exporter) bounds(ctx context.Context, session Session, h ledger.Head, p
 	b.From = watermark
 	switch cursor.Kind {
 	case pipeline.RowversionCursor:
-		return b, e.rowversionBounds(ctx, session, h, p, survey, b)
+		return b, e.rowversionBounds(ctx, session, h, p, b)
 	case pipeline.IdentityCursor:
 		return b, e.identityBounds(ctx, session, column, b, watermark, cursor.Overlap)
 	case pipeline.TimeCursor:
@@ -277,7 +277,7 @@ func (e *Exporter) bounds(ctx context.Context, session Session, h ledger.Head, p
 	return nil, fmt.Errorf("the source's cursor is of kind %q: deploy the pipeline again", cursor.Kind)
 }
 
-func (e *Exporter) rowversionBounds(ctx context.Context, session Session, h ledger.Head, p *plan.Plan, survey Survey, b *manifest.Bounds) error {
+func (e *Exporter) rowversionBounds(ctx context.Context, session Session, h ledger.Head, p *plan.Plan, b *manifest.Bounds) error {
 	versions, err := session.Rowversions(ctx)
 	if err != nil {
 		return err
@@ -306,9 +306,9 @@ func (e *Exporter) rowversionBounds(ctx context.Context, session Session, h ledg
 		}
 		return err
 	case versions.MinActive == from && pinned:
-		return &nothingToDo{Blocked, b.Lag}
+		return &nothingToDoError{Blocked, b.Lag}
 	case versions.MinActive == from:
-		return &nothingToDo{NoNewData, fmt.Sprintf("no row of the database was written since the last run (row version %s)", b.To)}
+		return &nothingToDoError{NoNewData, fmt.Sprintf("no row of the database was written since the last run (row version %s)", b.To)}
 	}
 	return nil
 }
@@ -320,7 +320,7 @@ func (e *Exporter) identityBounds(ctx context.Context, session Session, column s
 		return err
 	}
 	if !found {
-		return &nothingToDo{NoNewData, "the table is empty"}
+		return &nothingToDoError{NoNewData, "the table is empty"}
 	}
 	top, err := strconv.ParseInt(highest, 10, 64)
 	if err != nil || top == math.MaxInt64 {
@@ -355,7 +355,7 @@ func timeBounds(id run.ID, column sqlserver.Column, b *manifest.Bounds, watermar
 		return fmt.Errorf("the head's watermark: %w", err)
 	}
 	if !id.Time().After(mark) {
-		return &nothingToDo{Superseded, fmt.Sprintf("a later run has read to %s already", watermark)}
+		return &nothingToDoError{Superseded, fmt.Sprintf("a later run has read to %s already", watermark)}
 	}
 	b.Overlap = watermark
 	b.From, err = sqlserver.KeyText(column, mark.Add(-time.Duration(overlap)*time.Second))
