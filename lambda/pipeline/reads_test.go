@@ -22,3 +22,28 @@ func TestWhichColumnsAreRead(t *testing.T) {
 		})
 	}
 }
+
+func TestAnotherKeyOfAnAppendLoadReadsAsAnotherSource(t *testing.T) {
+	spec := func(load Load, rules map[string]ColumnRule, key ...string) Spec {
+		return Spec{Source: Source{Load: load}, Dataset: Dataset{Key: key, Columns: rules}}
+	}
+	hashed := map[string]ColumnRule{"Id": {Hash: true}}
+	for _, c := range []struct {
+		name string
+		a, b Spec
+		same bool
+	}{
+		{"one key", spec(Append, nil, "Id"), spec(Append, nil, "ID"), true},
+		{"another key", spec(Append, nil, "Id"), spec(Append, nil, "Number"), false},
+		{"another order", spec(Append, nil, "Id", "Line"), spec(Append, nil, "Line", "Id"), false},
+		{"a key that is hashed from now on", spec(Append, nil, "Id"), spec(Append, hashed, "Id"), false},
+		{"a rule for another column", spec(Append, nil, "Number"), spec(Append, hashed, "Number"), true},
+		{"another key of a full load, whose runs stand alone", spec(Full, nil, "Id"), spec(Full, nil, "Number"), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if a, b := c.a.ReadsAs("SELECT 1"), c.b.ReadsAs("SELECT 1"); (a == b) != c.same {
+				t.Errorf("%q and %q", a, b)
+			}
+		})
+	}
+}

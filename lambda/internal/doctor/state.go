@@ -24,7 +24,7 @@ func (x *examination) sameSource(context.Context) {
 		now.Table, now.ObjectID, now.TableCreated = t.Name, t.ObjectID, t.Created
 	}
 	differs := x.Head.Identity.Differs(now)
-	query := digest(x.selection.QueryText())
+	query := digest(x.Spec.ReadsAs(x.selection.QueryText()))
 	switch {
 	case x.Head.QuerySHA256 != "" && x.Head.QuerySHA256 != query:
 		x.changed("same source", "QueryChanged", "what the pipeline reads was changed since the last run")
