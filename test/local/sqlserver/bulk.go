@@ -237,6 +237,7 @@ func (s *session) insertRows(ctx context.Context, r *bulkRows) (rows int64, err 
 		places = append(places, fmt.Sprintf("?%d", i+1))
 	}
 	p := s.newPlanner(newVariables())
+	p.uses(r.table)
 	fillNames, fillValues, err := p.filled(r.table, given)
 	if err != nil {
 		return 0, err

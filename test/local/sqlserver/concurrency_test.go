@@ -6,8 +6,11 @@ import (
 	"database/sql/driver"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
+
+	mssql "github.com/microsoft/go-mssqldb"
 )
 
 // client is a connection of its own.
@@ -451,4 +454,113 @@ func TestALostConnectionRollsBackAndLetsGo(t *testing.T) {
 	other.run("COMMIT")
 	other.is(12+22+30, "SELECT SUM(Amount) FROM dbo.Orders")
 	other.is(base+4, minActive)
+}
+
+func TestABulkLoadGoesBesideOpenTransactions(t *testing.T) {
+	tests := []struct {
+		name, columns, other string
+		want                 int32
+	}{
+		{"of other rows", "Id int NOT NULL PRIMARY KEY, Amount int NOT NULL", "INSERT INTO dbo.T VALUES (1000, 1)", 0},
+		{"of a heap", "Id int NULL, Amount int NOT NULL", "INSERT INTO dbo.T VALUES (1000, 1)", 0},
+		{"of a table with a long key", "Id int NOT NULL, Amount int NOT NULL, PRIMARY KEY (Id, Amount)", "INSERT INTO dbo.T VALUES (1000, 1)", 0},
+		{"of the same rows", "Id int NOT NULL PRIMARY KEY, Amount int NOT NULL", "INSERT INTO dbo.T VALUES (99, 1)", errLockTimeout},
+	}
+	for _, test := range tests {
+		for _, own := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, in its own transaction: %t", test.name, own), func(t *testing.T) {
+				s := startServer(t)
+				other, loader := connect(t, s), connect(t, s)
+				other.run("CREATE TABLE dbo.T ("+test.columns+")", "BEGIN TRAN", test.other)
+				loader.run("SET LOCK_TIMEOUT 0")
+				if !own {
+					loader.run("BEGIN TRAN", "INSERT INTO dbo.T VALUES (2000, 1)")
+				}
+				stmt, err := loader.conn.PrepareContext(t.Context(), mssql.CopyIn("dbo.T", mssql.BulkOptions{}, "Id", "Amount"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer stmt.Close()
+				for i := range 100 {
+					if _, err := stmt.Exec(i, 1); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := stmt.Exec(); numberOf(err) != test.want {
+					t.Fatalf("the load ends with %v, want error %d", err, test.want)
+				}
+				if !own {
+					other.run("INSERT INTO dbo.T VALUES (1001, 1)")
+					loader.run("COMMIT")
+				}
+				other.run("COMMIT")
+				want := int64(101)
+				if test.want != 0 {
+					want = 1
+				}
+				if !own {
+					want += 2
+				}
+				loader.is(want, "SELECT CAST(COUNT(*) AS bigint) FROM dbo.T")
+			})
+		}
+	}
+}
+
+func TestADatabaseKeepsItsReadModes(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Databases: []string{"shop"}, Logins: []Login{{Name: owner, Password: password}}}
+	const modes = "SELECT CAST(is_read_committed_snapshot_on AS bigint) * 10 + snapshot_isolation_state FROM sys.databases WHERE name = 'shop'"
+	s, err := Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := connect(t, s)
+	c.is(11, modes)
+	c.run("ALTER DATABASE shop SET READ_COMMITTED_SNAPSHOT OFF")
+	c.is(1, modes)
+	c.conn.Close()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.NoSnapshots = []string{"shop"}
+	if s, err = Start(o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	connect(t, s).is(0, modes)
+}
+
+func TestATemporaryTableGoesThroughASuspendedTransaction(t *testing.T) {
+	_, c := startOrders(t, 2)
+	own, other := c[0], c[1]
+	own.run("CREATE TABLE #t (Id int NOT NULL PRIMARY KEY, Name varchar(10))", "BEGIN TRAN", "INSERT INTO #t VALUES (1, 'one'), (2, 'two')", "UPDATE dbo.Orders SET Amount = 11 WHERE Id = 1")
+	other.run("UPDATE dbo.Orders SET Amount = 22 WHERE Id = 2")
+	own.is(11+22, "SELECT SUM(o.Amount) FROM dbo.Orders AS o JOIN #t AS t ON t.Id = o.Id")
+	other.run("UPDATE dbo.Orders SET Amount = 23 WHERE Id = 2")
+	own.run("COMMIT")
+	own.is(11+23, "SELECT SUM(o.Amount) FROM dbo.Orders AS o JOIN #t AS t ON t.Id = o.Id")
+}
+
+func TestAChangeOfTheSchemaKeepsOtherWritersOutUntilItEnds(t *testing.T) {
+	for _, end := range []string{"COMMIT", "ROLLBACK"} {
+		t.Run(end, func(t *testing.T) {
+			s, c := startOrders(t, 2)
+			own, other := c[0], c[1]
+			other.run("BEGIN TRAN", "UPDATE dbo.Orders SET Amount = 22 WHERE Id = 2")
+			own.run("BEGIN TRAN", "CREATE TABLE dbo.New (Id int NOT NULL)", "INSERT INTO dbo.New VALUES (1)")
+			over := other.later("UPDATE dbo.Orders SET Amount = 33 WHERE Id = 3")
+			waiting(t, s, 1)
+			own.run(end)
+			if err := over(); err != nil {
+				t.Fatal(err)
+			}
+			other.run("COMMIT")
+			own.is(10+22+33, "SELECT SUM(Amount) FROM dbo.Orders")
+			if end == "COMMIT" {
+				own.is(1, "SELECT CAST(COUNT(*) AS bigint) FROM dbo.New")
+			} else {
+				own.fails(errUnknownObject, "SELECT * FROM dbo.New")
+			}
+		})
+	}
 }

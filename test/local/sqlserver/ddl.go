@@ -615,10 +615,12 @@ func (s *session) truncate(ctx context.Context, st *ast.TruncateTableStatement) 
 		return newError(4701, 16, "Cannot find the object \"%s\" because it does not exist or you do not have permissions.", objectName(st.TableName))
 	}
 	err := s.write(ctx, func() error {
-		t, err := s.newPlanner(newVariables()).table(st.TableName)
+		p := s.newPlanner(newVariables())
+		t, err := p.table(st.TableName)
 		if err != nil {
 			return err
 		}
+		p.uses(t)
 		s.db.forgetIdentity(t.ID)
 		return s.sql.Exec("DELETE FROM " + t.physical())
 	})

@@ -21,6 +21,9 @@ func (p *planner) target(t ast.TableReference) (*table, error) {
 	if err == nil && found.View != "" {
 		return nil, notSupported("changing rows through a view")
 	}
+	if err == nil {
+		p.uses(found)
+	}
 	return found, err
 }
 

@@ -73,15 +73,18 @@ func init() {
 }
 
 // rehearse runs a statement on trial, without and on top of each other transaction's changes in turn, to find the one
-// that is in its way: whose row it meets or changes, or has a key of. Only the changes of some tables count where they
-// are named.
-func (s *session) rehearse(w *writer, others []*writer, only map[tableName]bool, f func() error) (*writer, error) {
+// that is in its way: whose row it meets or changes, or has a key of.
+func (s *session) rehearse(w *writer, others []*writer, f func() error) (*writer, error) {
 	defer s.startTrial()()
-	for _, o := range append([]*writer{nil}, others...) {
-		if o != nil && len(o.changes) == 0 {
+	s.uses = map[tableName]bool{}
+	if blocking, err := s.rehearseOn(nil, w, others, f); blocking != nil || err != nil {
+		return blocking, err
+	}
+	for _, o := range others {
+		if !o.changedAny(s.uses) {
 			continue
 		}
-		if blocking, err := s.rehearseOn(o, w, others, only, f); blocking != nil || err != nil {
+		if blocking, err := s.rehearseOn(o, w, others, f); blocking != nil || err != nil {
 			return blocking, err
 		}
 	}
@@ -89,12 +92,12 @@ func (s *session) rehearse(w *writer, others []*writer, only map[tableName]bool,
 }
 
 // rehearseOn leaves the errors of the statement itself to its real run.
-func (s *session) rehearseOn(o, w *writer, others []*writer, only map[tableName]bool, f func() error) (*writer, error) {
+func (s *session) rehearseOn(o, w *writer, others []*writer, f func() error) (*writer, error) {
 	if err := s.sql.Exec("SAVEPOINT trial"); err != nil {
 		return nil, err
 	}
 	if o != nil {
-		if err := s.replay(o, only); err != nil {
+		if err := s.replay(o, s.uses); err != nil {
 			s.unapply(w)
 			return nil, err
 		}
@@ -106,10 +109,8 @@ func (s *session) rehearseOn(o, w *writer, others []*writer, only map[tableName]
 		s.rollbackEntered()
 		return nil, err
 	}
-	for _, q := range []string{"ROLLBACK TO trial", "RELEASE trial"} {
-		if err := s.sql.Exec(q); err != nil {
-			return nil, err
-		}
+	if err := s.finish("ROLLBACK TO trial", "RELEASE trial"); err != nil {
+		return nil, err
 	}
 	if blocking == nil {
 		blocking = blocker(others, changes)
@@ -157,6 +158,10 @@ func (db *database) wait(ctx context.Context, w, owner *writer, timeout time.Dur
 		db.mu.Lock()
 		defer db.mu.Unlock()
 		w.waitsFor = nil
+		select {
+		case <-w.kill: // which came when the wait was over
+		default:
+		}
 	}()
 	if victim == w {
 		return w.deadlock()

@@ -17,6 +17,13 @@ type tableRead struct {
 	locking bool
 }
 
+// uses notes that a statement depends on what others do to a table.
+func (p *planner) uses(t *table) {
+	if p.s.rehearsing {
+		p.s.uses[t.fileName()] = true
+	}
+}
+
 // readsTable notes that a query reads a table. It says how: the table's hints come before the session's level.
 func (p *planner) readsTable(t *table, hints []ast.TableHintType) tableRead {
 	r := tableRead{table: t, level: p.s.isolation}
@@ -45,7 +52,9 @@ func (p *planner) readsTable(t *table, hints []ast.TableHintType) tableRead {
 		}
 	}
 	r.locking = r.level == repeatableRead || r.level == serializable || r.level == readCommitted && (forced || !p.s.db.rowVersioning.Load())
-	r.locking = r.locking && !t.temp
+	if r.locking = r.locking && !t.temp; r.locking {
+		p.uses(t)
+	}
 	p.reads = append(p.reads, r)
 	return r
 }
@@ -189,11 +198,8 @@ func (s *session) planRead(vars *variables, plan planQuery) (*reading, error) {
 func (r *reading) holders(list []*writer) []*writer {
 	var out []*writer
 	for _, o := range list {
-		for n := range r.tables {
-			if o.changes[n] != nil {
-				out = append(out, o)
-				break
-			}
+		if o.changedAny(r.tables) {
+			out = append(out, o)
 		}
 	}
 	return out
@@ -222,12 +228,12 @@ func (s *session) checkLocks(ctx context.Context, w *writer, others []*writer, r
 		return nil, nil
 	}
 	s.checking = true
-	checked, err := s.planRead(vars, plan)
-	s.checking = false
-	if err != nil {
-		return nil, err
-	}
-	return s.rehearse(w, others, r.tables, func() error {
+	defer func() { s.checking = false }()
+	return s.rehearse(w, others, func() error {
+		checked, err := s.planRead(vars, plan)
+		if err != nil {
+			return err
+		}
 		return s.each(ctx, checked.query, func(*sqlite.Stmt) error { return nil })
 	})
 }

@@ -47,9 +47,10 @@ type session struct {
 	encrypted  bool
 	version    uint32
 	tran       transaction
-	entered    bool // it has the right to write
-	checking   bool // what is planned looks for locks
-	rehearsing bool // what is planned runs on trial
+	entered    bool               // it has the right to write
+	checking   bool               // what is planned looks for locks
+	uses       map[tableName]bool // the tables whose changes by others matter to what runs on trial
+	rehearsing bool               // what is planned runs on trial
 	rowCount   int64
 	identity   any // SCOPE_IDENTITY()
 	lastErr    int32

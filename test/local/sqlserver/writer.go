@@ -67,6 +67,16 @@ func (s *session) writer() *writer {
 	return s.tran.writer
 }
 
+// changedAny says whether the transaction changed one of some tables.
+func (w *writer) changedAny(tables map[tableName]bool) bool {
+	for n := range tables {
+		if w.changes[n] != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // changed says whether the session's transaction has changes that only it sees.
 func (s *session) changed() bool {
 	w := s.tran.writer
@@ -233,7 +243,7 @@ func (s *session) attempt(w *writer, own bool, f func() error) (*writer, error) 
 	defer func() { s.checking = false }()
 	before := s.tran.catalog
 	if len(others) > 0 {
-		o, err := s.rehearse(w, others, nil, f)
+		o, err := s.rehearse(w, others, f)
 		s.tran.catalog = before
 		if o != nil || err != nil {
 			return o, err
@@ -271,22 +281,32 @@ func (s *session) watch(w *writer, others []*writer, before *catalog, f func() e
 	if met == nil && err == nil {
 		err = s.snapshotConflict(w, changes)
 	}
+	end := []string{"RELEASE statement"}
 	if met != nil || err != nil {
 		s.tran.catalog = before
-		if e := s.sql.Exec("ROLLBACK TO statement"); e != nil {
-			return nil, errors.Join(err, e)
-		}
+		end = []string{"ROLLBACK TO statement", "RELEASE statement"}
 	} else {
 		w.merge(changes)
 		w.alone = w.alone || s.tran.catalog != before
 	}
-	if e := s.sql.Exec("RELEASE statement"); e != nil {
+	if e := s.finish(end...); e != nil {
 		return nil, errors.Join(err, e)
 	}
 	if met != nil {
 		return met, nil
 	}
 	return nil, err
+}
+
+// finish ends a savepoint. A transaction in which that fails is rolled back: nobody would know what it holds.
+func (s *session) finish(statements ...string) error {
+	for _, q := range statements {
+		if err := uninterrupted(func() error { return s.sql.Exec(q) }); err != nil {
+			s.rollbackEntered()
+			return err
+		}
+	}
+	return nil
 }
 
 // observed runs f and gives the rows that it changed, and whose row it met if it did. SQLite has rolled all back if it
