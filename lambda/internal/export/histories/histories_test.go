@@ -14,7 +14,7 @@ const (
 	// checks is rapid's flag for the number of histories.
 	checks = "rapid.checks"
 	// historiesOfAKind makes more than ten thousand of all.
-	historiesOfAKind = 850
+	historiesOfAKind = 700
 )
 
 // kinds are what the table of guarantees tells apart.
@@ -25,7 +25,9 @@ var kinds = []kind{
 	{load: pipeline.Append, cursor: pipeline.RowversionCursor, isolation: versioning, restores: true},
 	{load: pipeline.Append, cursor: pipeline.RowversionCursor, isolation: versioning, pages: true},
 	{load: pipeline.Append, cursor: pipeline.RowversionCursor, isolation: versioning, pages: true, children: true},
-	{load: pipeline.Append, cursor: pipeline.IdentityCursor, isolation: versioning},
+	{load: pipeline.Append, cursor: pipeline.RowversionCursor, isolation: versioning, channels: true, restores: true},
+	{load: pipeline.Append, cursor: pipeline.IdentityCursor, overlap: 1000, isolation: versioning},
+	{load: pipeline.Append, cursor: pipeline.IdentityCursor, overlap: 2, isolation: versioning},
 	{load: pipeline.Full, isolation: versioning},
 	{load: pipeline.Full, isolation: versioning, snapshot: true},
 	{load: pipeline.Full, isolation: locking},

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +23,8 @@ import (
 	"sagemaker-datapipeline/lambda/internal/ledger"
 	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/internal/objects/memory"
+	"sagemaker-datapipeline/lambda/internal/sqlserver"
+	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/run"
 )
@@ -78,6 +81,7 @@ type process struct {
 	crashAt, stallAt int
 	faults           map[int]memory.Fault
 	steps            int
+	cut              int64 // before which row of the next statement its connection breaks
 	crashed, done    bool
 	stalled          bool
 	outcome          export.Outcome
@@ -100,7 +104,12 @@ type kind struct {
 	pages     bool
 	snapshot  bool
 	isolation isolation
-	restores  bool
+	// overlap of a cursor that needs one.
+	overlap int64
+	// restores: the database is restored now and then.
+	restores bool
+	// channels: the runs train a model on a window.
+	channels bool
 	// children: exports are handed to the distributed map.
 	children bool
 }
@@ -110,10 +119,13 @@ func (k kind) String() string {
 	if k.cursor != "" {
 		name += " by " + string(k.cursor)
 	}
+	if k.overlap > 0 {
+		name += fmt.Sprintf(" with an overlap of %d", k.overlap)
+	}
 	for _, word := range []struct {
 		is   bool
 		text string
-	}{{k.pages, "in pages"}, {k.snapshot, "of a snapshot"}, {k.isolation == locking, "locking"}, {k.isolation == versioning, "versioning"}, {k.children, "with children"}} {
+	}{{k.pages, "in pages"}, {k.snapshot, "of a snapshot"}, {k.isolation == locking, "locking"}, {k.isolation == versioning, "versioning"}, {k.restores, "restored"}, {k.channels, "with channels"}, {k.children, "with children"}} {
 		if word.is {
 			name += ", " + word.text
 		}
@@ -137,11 +149,17 @@ func newHistory(d draws, k kind, doubles doubles) *history {
 		h.spec.Source.OnChange = pipeline.FailOnChange
 	}
 	if k.cursor != "" {
-		column, overlap := "Version", int64(0)
+		column := "Version"
 		if k.cursor == pipeline.IdentityCursor {
-			column, overlap = "Id", 1000
+			column = "Id"
 		}
-		h.spec.Source.Cursor = &pipeline.Cursor{Kind: k.cursor, Column: column, Overlap: overlap}
+		h.spec.Source.Cursor = &pipeline.Cursor{Kind: k.cursor, Column: column, Overlap: k.overlap}
+	}
+	if k.channels {
+		h.spec.Dataset = pipeline.Dataset{
+			Format: pipeline.CSV, Task: pipeline.Regression, Key: []string{"Id"}, Label: "Value", Features: []string{"Amount"}, Include: []string{"Id", "Value", "Amount"},
+			Split: pipeline.Split{Train: 1, Salt: "s"},
+		}
 	}
 	if k.snapshot {
 		h.spec.Source.Consistency = pipeline.Snapshot
@@ -151,7 +169,9 @@ func newHistory(d draws, k kind, doubles doubles) *history {
 		h.spec.Limits.Connections = d.between(1, 2, "connections")
 	}
 	if k.children {
-		h.spec.Limits.FunctionRows = 1
+		// Functions have time for a few pages, and some exports aren't even begun by the function that planned them.
+		h.server.statement = time.Second
+		h.spec.Limits.FunctionRows = int64(1 + 100*d.between(0, 1, "begun by the first function"))
 	}
 	// A table that is there before the pipeline.
 	t := h.server.begin()
@@ -237,7 +257,7 @@ func (h *history) finish() error {
 		if err := h.run(); err != nil {
 			return err
 		}
-		if refused, ok := errors.AsType[*export.Refusal](last.err); ok && h.kind.restores && refused.Name == export.DatabaseRestored {
+		if refused, ok := errors.AsType[*export.RefusalError](last.err); ok && h.kind.restores && refused.Name == export.DatabaseRestored {
 			h.invoke(rebaseline, false)
 			if err := h.run(); err != nil {
 				return err
@@ -285,8 +305,13 @@ func (h *history) invoke(event export.Event, faulty bool) *process {
 		}
 	}
 	e := h.exporter(p)
+	ctx, cancel := context.Background(), func() {}
+	if h.kind.children {
+		ctx, cancel = context.WithTimeout(ctx, export.Reserve+time.Duration(h.between(2, 9, "seconds"))*time.Second)
+	}
 	h.turns.Go(func() {
-		p.err = h.call(p, e)
+		defer cancel()
+		p.err = h.call(ctx, p, e)
 		p.done = true
 	})
 	return p
@@ -324,7 +349,34 @@ func (h *history) exporter(p *process) *export.Exporter {
 	if h.doubles.api != nil {
 		api = h.doubles.api(h, p.client)
 	}
-	d := database{server: h.server, step: func(what string) error { return h.step(p, what) }}
+	d := database{
+		server: h.server,
+		step: func(what string) error {
+			fault := p.faults[p.steps]
+			if err := h.step(p, what); err != nil {
+				return err
+			}
+			switch fault {
+			case 0:
+				return nil
+			case memory.CrashBefore, memory.CrashAfter:
+				p.crashed = true
+				p.client.Crash()
+				return memory.ErrCrashed
+			case memory.Conflict:
+				return &sqlserver.Error{Number: 229}
+			case memory.CutBody:
+				p.cut = int64(1 + h.chance.IntN(4))
+				return nil
+			}
+			return errGone
+		},
+		cut: func() int64 {
+			cut := p.cut
+			p.cut = 0
+			return cut
+		},
+	}
 	e := &export.Exporter{
 		Spec: h.spec, Bucket: objects.NewBucket(api, "data", "", export.Streams*2), Database: d,
 		Map: stateMachine{h, p}, Log: slog.New(slog.DiscardHandler),
@@ -336,8 +388,7 @@ func (h *history) exporter(p *process) *export.Exporter {
 }
 
 // call is what the function does with its event.
-func (h *history) call(p *process, e *export.Exporter) error {
-	ctx := context.Background()
+func (h *history) call(ctx context.Context, p *process, e *export.Exporter) error {
 	var result export.Result
 	var err error
 	switch p.event.Command {
@@ -381,13 +432,14 @@ func (m stateMachine) StartOrFind(_ context.Context, name string, input []byte) 
 	return name, nil
 }
 
-// mapOut does what the distributed map does with the executions that were started: a function for each partition, and then one that commits. One
-// whose functions fail has failed, and the next attempt at the run starts another.
+// mapOut does what the distributed map does with the executions that were started: a function for each partition, again while it isn't done,
+// and then one that commits. One whose functions fail has failed, and the next attempt at the run starts another.
 func (h *history) mapOut(faulty bool) error {
 	for _, x := range h.handed {
 		if x.ended {
 			continue
 		}
+		x.ended = true
 		stored, err := h.bucket().Read(context.Background(), x.open)
 		if err != nil {
 			return err
@@ -396,17 +448,32 @@ func (h *history) mapOut(faulty bool) error {
 		if err := json.Unmarshal(stored.Body, &list); err != nil {
 			return err
 		}
-		var children []*process
+		if faulty && h.between(0, 5, "commits too early") == 0 {
+			h.invoke(export.Event{Command: export.CommitPlan, Plan: x.ref}, faulty)
+		}
+		open := map[string]bool{}
 		for _, one := range list {
-			for range 1 + h.between(0, 4, "twice")/4 {
-				children = append(children, h.invoke(export.Event{Command: export.ReadPartition, Plan: x.ref, Partition: one.Partition}, faulty))
+			open[one.Partition] = true
+		}
+		failed := false
+		for len(open) > 0 && !failed {
+			var children []*process
+			for _, name := range slices.Sorted(maps.Keys(open)) {
+				for range 1 + h.between(0, 4, "twice")/4 {
+					children = append(children, h.invoke(export.Event{Command: export.ReadPartition, Plan: x.ref, Partition: name}, faulty))
+				}
+			}
+			if err := h.run(); err != nil {
+				return err
+			}
+			for _, p := range children {
+				failed = failed || !p.done || p.err != nil
+				if p.progress.Done {
+					delete(open, p.event.Partition)
+				}
 			}
 		}
-		if err := h.run(); err != nil {
-			return err
-		}
-		x.ended = true
-		if slices.ContainsFunc(children, func(p *process) bool { return !p.done || p.err != nil || !p.progress.Done }) {
+		if failed && faulty {
 			continue
 		}
 		for range 1 + h.between(0, 4, "commit twice")/4 {
@@ -527,6 +594,9 @@ func (h *history) read(c ledger.Commit) ([]row, error) {
 	bucket := h.bucket()
 	var all []row
 	for _, f := range c.Files {
+		if f.Channel != "" {
+			continue
+		}
 		stored, err := bucket.ReadVersion(context.Background(), f.Key, f.VersionID)
 		if err != nil {
 			return nil, err
@@ -604,6 +674,11 @@ func (h *history) check() error {
 		chain = append(chain, c)
 		ref = c.Parent
 	}
+	for _, p := range h.processes {
+		if id := scheduled(p.event); p.outcome == export.Committed && id != "" && !seen[id] {
+			return fmt.Errorf("run %s was said to be committed, and the head doesn't reach it", id)
+		}
+	}
 	if h.kind.load == pipeline.Append {
 		return h.checkAppend(now, chain)
 	}
@@ -645,13 +720,61 @@ func (h *history) checkAppend(now ledger.Head, chain []ledger.Commit) error {
 		}
 	}
 	for _, r := range h.server.now() {
-		if n := counts[r.value]; n != 1 {
+		switch n := counts[r.value]; {
+		case n > 1, n == 0 && h.met(chain, now.Generation, r):
 			return fmt.Errorf("row %d of version %d is there %d times", r.id, r.version, n)
 		}
 		delete(counts, r.value)
 	}
 	if len(counts) > 0 {
 		return fmt.Errorf("rows with the values %v are there, and not in the table", slices.Sorted(maps.Keys(counts)))
+	}
+	if h.kind.channels && len(chain) > 0 {
+		return h.checkWindow(chain)
+	}
+	return nil
+}
+
+// met says whether a row has to be in the runs: each, but by a cursor with an overlap only if a run that began after the row was committed
+// reads its values.
+func (h *history) met(chain []ledger.Commit, generation int, r row) bool {
+	if h.kind.overlap == 0 {
+		return true
+	}
+	return slices.ContainsFunc(chain, func(c ledger.Commit) bool {
+		committed := h.server.committed[h.began[c.Run]][r.id] == r
+		return c.Generation == generation && committed && (c.Bounds.From == "" || r.id >= integer(c.Bounds.From)) && r.id < integer(c.Bounds.To)
+	})
+}
+
+// checkWindow: what the newest run trains on is what the runs of its generation committed, and nothing else.
+func (h *history) checkWindow(chain []ledger.Commit) error {
+	newest := chain[0]
+	want := map[string]bool{}
+	var rows int64
+	for _, c := range chain {
+		for _, f := range c.Files {
+			if c.Generation == newest.Generation && f.Channel == manifest.Train {
+				want[strings.TrimPrefix(f.Key, manifest.RunsPrefix(orders))] = true
+				rows += f.Rows
+			}
+		}
+	}
+	train := newest.Channels[manifest.Train]
+	stored, err := h.bucket().ReadVersion(context.Background(), train.Manifest.Key, train.Manifest.VersionID)
+	if err != nil {
+		return err
+	}
+	var list []any
+	if err := json.Unmarshal(stored.Body, &list); err != nil {
+		return err
+	}
+	got := map[string]bool{}
+	for _, one := range list[1:] {
+		got[fmt.Sprint(one)] = true
+	}
+	if !maps.Equal(got, want) || len(list)-1 != len(want) || train.Rows != rows {
+		return fmt.Errorf("run %s trains on %d rows of %v, and its generation has %d of %v", newest.Run, train.Rows, list[1:], rows, slices.Sorted(maps.Keys(want)))
 	}
 	return nil
 }

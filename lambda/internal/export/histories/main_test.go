@@ -39,7 +39,7 @@ func warm() error {
 	if err != nil {
 		return err
 	}
-	if err := batcher.Append([]any{int64(1), int64(1), make([]byte, 8)}); err != nil {
+	if err := batcher.Append([]any{int64(1), int64(1), int64(1), make([]byte, 8)}); err != nil {
 		return err
 	}
 	bucket := objects.NewBucket(memory.New().Client(), "data", "", 1)

@@ -14,6 +14,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/internal/export"
@@ -36,6 +37,8 @@ const (
 // transaction commits; the value is another one for each time that a row is written.
 type server struct {
 	isolation isolation
+	// statement is how long a statement takes.
+	statement time.Duration
 	// versions is @@DBTS, values the last value that was given.
 	versions uint64
 	values   int64
@@ -148,13 +151,27 @@ var (
 	idColumn      = sqlserver.Column{Name: "Id", Type: "bigint", Length: -1, Precision: -1, Scale: -1}
 	valueColumn   = sqlserver.Column{Name: "Value", Type: "bigint", Length: -1, Precision: -1, Scale: -1}
 	versionColumn = sqlserver.Column{Name: "Version", Type: "timestamp", Length: 8, Precision: -1, Scale: -1}
-	tableColumns  = []sqlserver.Column{idColumn, valueColumn, versionColumn}
+	amountColumn  = sqlserver.Column{Name: "Amount", Type: "bigint", Length: -1, Precision: -1, Scale: -1}
+	tableColumns  = []sqlserver.Column{idColumn, valueColumn, amountColumn, versionColumn}
 )
+
+// of gives a column's value.
+func (r row) of(c sqlserver.Column) any {
+	switch c.Name {
+	case idColumn.Name:
+		return r.id
+	case versionColumn.Name:
+		return binary.BigEndian.AppendUint64(nil, r.version)
+	}
+	return r.value
+}
 
 // database is the server as one process reaches it: each thing that it asks is a step.
 type database struct {
 	*server
 	step func(what string) error
+	// cut says before which row of a statement the connection breaks.
+	cut func() int64
 }
 
 var _ export.Database = database{}
@@ -192,8 +209,24 @@ func (s *session) Survey(context.Context) (export.Survey, error) {
 	}, nil
 }
 
-func (s *session) Describe(context.Context, []sqlserver.Selected) ([]sqlserver.Column, error) {
-	return tableColumns, s.step("describe")
+func (s *session) Describe(_ context.Context, selected []sqlserver.Selected) ([]sqlserver.Column, error) {
+	return only(selected), s.step("describe")
+}
+
+// only gives the columns that are selected.
+func only(selected []sqlserver.Selected) []sqlserver.Column {
+	if selected == nil {
+		return tableColumns
+	}
+	var columns []sqlserver.Column
+	for _, one := range selected {
+		for _, c := range tableColumns {
+			if c.Name == one.Name {
+				columns = append(columns, c)
+			}
+		}
+	}
+	return columns
 }
 
 func (s *session) Rowversions(context.Context) (sqlserver.Rowversions, error) {
@@ -246,7 +279,8 @@ func (s *session) Read(_ context.Context, r export.Reading) (export.Rows, error)
 	if err := s.step("read"); err != nil {
 		return nil, err
 	}
-	result := &rows{session: s, selects: s.where(r), order: inPlace}
+	time.Sleep(s.statement)
+	result := &rows{session: s, columns: only(r.Columns), selects: s.where(r), order: inPlace, cut: s.cut()}
 	switch {
 	case r.Page != nil:
 		result.order = byID
@@ -314,26 +348,35 @@ func inPlace(r row) uint64 { return uint64(r.value)*0x9E3779B97F4A7C15>>8 | 1 }
 // rows is a statement that is being read: of one state, or, when that is nil, row after row as each is committed.
 type rows struct {
 	*session
+	columns []sqlserver.Column
 	selects func(row) bool
 	order   order
 	state   state
 	last    uint64 // the place of the row before
 	given   int64
 	limit   int64
+	cut     int64 // the connection breaks before this row, counted from 1; 0: it doesn't
 }
 
-func (r *rows) Columns() []sqlserver.Column { return tableColumns }
+func (r *rows) Columns() []sqlserver.Column { return r.columns }
 
 func (r *rows) Done() int64 { return r.given }
 
 func (r *rows) Close() error { return nil }
 
-// errHeld is error 1222.
-var errHeld = errors.New("lock request time out period exceeded")
+var (
+	// errHeld is what a reader gets that waited too long for a lock.
+	errHeld = errors.New("lock request time out period exceeded")
+	// errGone is an error that may be gone when the statement is sent again: a deadlock, a failover, a broken connection.
+	errGone = &sqlserver.Error{Number: 1205, Transient: true}
+)
 
 func (r *rows) Next() ([]any, error) {
 	if r.limit > 0 && r.given == r.limit {
 		return nil, io.EOF
+	}
+	if r.given+1 == r.cut {
+		return nil, errGone
 	}
 	live := r.state == nil
 	for wait := 0; ; wait++ {
@@ -358,7 +401,11 @@ func (r *rows) Next() ([]any, error) {
 		}
 		r.last = r.order(next)
 		r.given++
-		return []any{next.id, next.value, binary.BigEndian.AppendUint64(nil, next.version)}, nil
+		values := make([]any, len(r.columns))
+		for i, c := range r.columns {
+			values[i] = next.of(c)
+		}
+		return values, nil
 	}
 }
 
