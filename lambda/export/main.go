@@ -56,8 +56,7 @@ func main() {
 // named gives a refusal the name by which the distributed map knows that trying again is of no use. The runtime would name it after the outermost
 // error around it.
 func named(err error) error {
-	var refusal *export.Refusal
-	if !errors.As(err, &refusal) {
+	if _, refused := errors.AsType[*export.RefusalError](err); !refused {
 		return err
 	}
 	return messages.InvokeResponse_Error{Type: "Refusal", Message: err.Error()}

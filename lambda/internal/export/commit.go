@@ -77,11 +77,11 @@ func stale(h ledger.Head, f ledger.Frozen) error {
 	}
 	switch {
 	case f.Load == pipeline.Append && f.HeadETag != h.ETag:
-		return &nothingToDo{Superseded, fmt.Sprintf("run %s moved the head after this run was planned: its bounds begin where this run's do", h.ManifestRun())}
+		return &nothingToDoError{Superseded, fmt.Sprintf("run %s moved the head after this run was planned: its bounds begin where this run's do", h.ManifestRun())}
 	case f.NewGeneration != "" && h.Generation == f.Generation:
 		return nil // another run began the generation for the same reason
 	case h.Generation != want:
-		return &nothingToDo{Superseded, fmt.Sprintf("the pipeline began generation %d after this run was planned for generation %d", h.Generation, f.Generation)}
+		return &nothingToDoError{Superseded, fmt.Sprintf("the pipeline began generation %d after this run was planned for generation %d", h.Generation, f.Generation)}
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ func (e *Exporter) assemble(ctx context.Context, f ledger.Frozen, h ledger.Head,
 	}
 	if m.Rows == 0 {
 		if f.Load == pipeline.Append {
-			return manifest.Manifest{}, &nothingToDo{NoNewData, fmt.Sprintf("the table has no new row below %s %s", f.Bounds.Column, f.Bounds.To)}
+			return manifest.Manifest{}, &nothingToDoError{NoNewData, fmt.Sprintf("the table has no new row below %s %s", f.Bounds.Column, f.Bounds.To)}
 		}
 		return manifest.Manifest{}, fmt.Errorf("%s gave no rows: there is nothing to train on; check its conditions, and that the login sees the rows", e.from())
 	}

@@ -110,7 +110,7 @@ func (e *Exporter) Run(ctx context.Context, event Event, requestID string) (Resu
 	}
 	id := run.NewID(scheduled)
 	log := e.Log.With("pipeline", e.Spec.Name(), "run", id)
-	ctx, until, cancel := e.withinTime(ctx)
+	ctx, until, cancel := withinTime(ctx)
 	defer cancel()
 	result, err := e.make(ctx, log, id, event.Backfill, newAttempt(requestID), until)
 	return e.end(log, id, result, err)
@@ -118,8 +118,7 @@ func (e *Exporter) Run(ctx context.Context, event Event, requestID string) (Resu
 
 // end turns a deliberate end into an outcome, and names the run in an error.
 func (e *Exporter) end(log *slog.Logger, id run.ID, result Result, err error) (Result, error) {
-	var nothing *nothingToDo
-	if errors.As(err, &nothing) {
+	if nothing, ok := errors.AsType[*nothingToDoError](err); ok {
 		result, err = Result{Outcome: nothing.outcome, Detail: nothing.detail}, nil
 	}
 	if err != nil {
@@ -151,7 +150,7 @@ func (e *Exporter) make(ctx context.Context, log *slog.Logger, id run.ID, backfi
 	}
 	if !allowed {
 		hours := e.Spec.Limits.AllowedHours
-		return Result{}, &nothingToDo{OutsideHours, fmt.Sprintf("the database is read from %s to %s %s only", hours.From, hours.To, hours.TimeZone)}
+		return Result{}, &nothingToDoError{OutsideHours, fmt.Sprintf("the database is read from %s to %s %s only", hours.From, hours.To, hours.TimeZone)}
 	}
 	if !planned {
 		if f, err = e.plan(ctx, log, h, id, attempt); err != nil {
@@ -218,7 +217,7 @@ func (e *Exporter) inTurn(h ledger.Head, id run.ID, backfill bool) error {
 	case windowed:
 		return nil
 	case !backfill:
-		return &nothingToDo{Superseded, fmt.Sprintf("run %s, which is later, is committed already", h.Run)}
+		return &nothingToDoError{Superseded, fmt.Sprintf("run %s, which is later, is committed already", h.Run)}
 	case e.Spec.Source.Load == pipeline.Append:
 		return refuse(NoHistory, "run %s, which is later, has read all rows up to its bounds: an append load has nothing to fill in", h.Run)
 	}
@@ -235,7 +234,7 @@ func (e *Exporter) plan(ctx context.Context, log *slog.Logger, h ledger.Head, id
 		if err != nil {
 			return err
 		}
-		defer session.Close()
+		defer func() { _ = session.Close() }() // what it says of a connection that is done with changes nothing
 		p, err := e.makePlan(ctx, session, h, id, attempt)
 		if err != nil {
 			return err
@@ -243,8 +242,7 @@ func (e *Exporter) plan(ctx context.Context, log *slog.Logger, h ledger.Head, id
 		frozen, err = e.ledger().Freeze(ctx, p)
 		return err
 	})
-	var changed *schemaChange
-	if errors.As(err, &changed) {
+	if changed, ok := errors.AsType[*schemaChangeError](err); ok {
 		before, readErr := e.ledger().Read(ctx, *h.Manifest)
 		if readErr != nil {
 			return ledger.Frozen{}, errors.Join(err, readErr)

@@ -80,7 +80,7 @@ func (e *Exporter) Partition(ctx context.Context, ref PlanRef, id, requestID str
 	if !ok {
 		return Progress{}, fmt.Errorf("run %s: the plan has no partition %q", f.Run, id)
 	}
-	ctx, until, cancel := e.withinTime(ctx)
+	ctx, until, cancel := withinTime(ctx)
 	defer cancel()
 	allowed, closing, err := e.allowed(until)
 	if err != nil {
@@ -105,7 +105,7 @@ func (e *Exporter) Commit(ctx context.Context, ref PlanRef, requestID string) (R
 	if err != nil {
 		return Result{}, err
 	}
-	ctx, _, cancel := e.withinTime(ctx)
+	ctx, _, cancel := withinTime(ctx)
 	defer cancel()
 	log := e.Log.With("pipeline", e.Spec.Name(), "run", f.Run)
 	result, err := e.commitAndStart(ctx, log, f, newAttempt(requestID))

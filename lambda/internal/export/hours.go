@@ -11,7 +11,7 @@ import (
 
 // withinTime bounds a context by the function's time less Margin, and says until when reading in pages may go on. Of a short time, both take a
 // part only.
-func (e *Exporter) withinTime(ctx context.Context) (context.Context, time.Time, context.CancelFunc) {
+func withinTime(ctx context.Context) (context.Context, time.Time, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return ctx, time.Now().Add(24 * time.Hour), func() {}

@@ -108,7 +108,7 @@ func TestAnAppendLoadReadsEachRowOnceWhateverTheOrderOfCommits(t *testing.T) {
 	// A transaction takes its versions now and commits two ticks later; others commit meanwhile.
 	open, err := database.BeginTx(t.Context(), nil)
 	w.must(err)
-	defer open.Rollback()
+	defer func() { _ = open.Rollback() }() // after its commit there is nothing to roll back
 	_, err = open.ExecContext(t.Context(), "INSERT INTO "+table+" (At, Amount) VALUES ('2026-01-01', 10)")
 	w.must(err)
 	insert(t, table, tick, 11, 12)
@@ -192,7 +192,7 @@ func TestAnOverlapMeetsRowsThatWereCommittedLateAndLeavesOutWhatWasRead(t *testi
 			// Its value is taken before the first run, its commit comes after.
 			open, err := database.BeginTx(t.Context(), nil)
 			w.must(err)
-			defer open.Rollback()
+			defer func() { _ = open.Rollback() }() // after its commit there is nothing to roll back
 			_, err = open.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO %s (At, Amount) VALUES ('%s', 10)", table, at(-1).Format("2006-01-02T15:04:05")))
 			w.must(err)
 			insert(t, table, at(-1), 3)

@@ -201,7 +201,9 @@ type schemaChangeError struct {
 	now  []manifest.Column
 }
 
-func (s *schemaChangeError) Error() string { return s.from + " has other columns than in the run before" }
+func (s *schemaChangeError) Error() string {
+	return s.from + " has other columns than in the run before"
+}
 
 // refusal shows both schemas where they differ.
 func (s *schemaChangeError) refusal(before []manifest.Column) error {

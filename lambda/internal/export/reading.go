@@ -123,13 +123,13 @@ func (e *Exporter) readSegment(ctx context.Context, log *slog.Logger, f ledger.F
 	if err != nil {
 		return manifest.Part{}, err
 	}
-	defer session.Close()
+	defer func() { _ = session.Close() }() // what it says of a connection that is done with changes nothing
 	survey, err := session.Survey(ctx)
 	if err != nil {
 		return manifest.Part{}, err
 	}
 	// A failover between the plan and now may have lost rows that the plan's bounds count on.
-	if differs := f.Source.Identity.Differs(survey.Identity.Identity); differs != "" {
+	if differs := f.Source.Differs(survey.Identity.Identity); differs != "" {
 		return manifest.Part{}, refuse(DatabaseRestored, "the database is not the one that the run was planned for: %s: the next run plans anew", differs)
 	}
 	log.Info("connected", "phase", "connect", "server", survey.Identity.Server, "database", survey.Identity.Database, "isolation", f.Source.Isolation)

@@ -64,7 +64,7 @@ func (e *Exporter) encode(ctx context.Context, f ledger.Frozen, from, name strin
 		return segment{}, fmt.Errorf("%s: %w", from, err)
 	}
 	if now := schemaHash(resolved.Manifest()); now != f.SchemaSHA256 {
-		return segment{}, (&schemaChange{from: from, now: resolved.Manifest()}).refusal(f.Columns)
+		return segment{}, (&schemaChangeError{from: from, now: resolved.Manifest()}).refusal(f.Columns)
 	}
 	if empty {
 		return segment{}, nil
