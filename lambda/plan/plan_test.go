@@ -12,8 +12,6 @@ import (
 	"sagemaker-datapipeline/lambda/pipeline"
 )
 
-func text(s string) *string { return &s }
-
 // planned is a plan of three ranges and the rows without a key.
 func planned() Plan {
 	return Plan{
@@ -28,9 +26,9 @@ func planned() Plan {
 		PartitionColumn: &manifest.Column{Name: "Id"}, Boundaries: "histogram",
 		Partitions: []Partition{
 			{ID: "p00000", Range: Range{Null: true}},
-			{ID: "p00001", Range: Range{To: text("10")}},
-			{ID: "p00002", Range: Range{From: text("10"), To: text("20")}},
-			{ID: "p00003", Range: Range{From: text("20")}},
+			{ID: "p00001", Range: Range{To: new("10")}},
+			{ID: "p00002", Range: Range{From: new("10"), To: new("20")}},
+			{ID: "p00003", Range: Range{From: new("20")}},
 		},
 	}
 }
@@ -70,10 +68,10 @@ func TestPlansThatArentEachRowOnceAreRefused(t *testing.T) {
 		{"several partitions of nothing", "no column", func(p *Plan) { p.PartitionColumn = nil }},
 		{"rows without a key alone", "without a key only", func(p *Plan) { p.Partitions = p.Partitions[:1] }},
 		{"rows without a key twice", "second without a range", func(p *Plan) { p.Partitions[2].Range = Range{Null: true} }},
-		{"a first range with a beginning", "not open below", func(p *Plan) { p.Partitions[1].From = text("0") }},
-		{"a last range with an end", "not open above", func(p *Plan) { p.Partitions[3].To = text("30") }},
-		{"a gap", "a gap or overlap between p00001 and p00002", func(p *Plan) { p.Partitions[2].From = text("11") }},
-		{"an overlap", "a gap or overlap between p00002 and p00003", func(p *Plan) { p.Partitions[3].From = text("19") }},
+		{"a first range with a beginning", "not open below", func(p *Plan) { p.Partitions[1].From = new("0") }},
+		{"a last range with an end", "not open above", func(p *Plan) { p.Partitions[3].To = new("30") }},
+		{"a gap", "a gap or overlap between p00001 and p00002", func(p *Plan) { p.Partitions[2].From = new("11") }},
+		{"an overlap", "a gap or overlap between p00002 and p00003", func(p *Plan) { p.Partitions[3].From = new("19") }},
 		{"a range without a beginning in the middle", "a gap or overlap", func(p *Plan) { p.Partitions[2].From = nil }},
 		{"a range without an end in the middle", "a gap or overlap", func(p *Plan) { p.Partitions[1].To = nil }},
 	} {

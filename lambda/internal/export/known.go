@@ -150,7 +150,7 @@ func (k *known) write() (all, recent *manifest.KeyFile, err error) {
 }
 
 func explainDuplicate(err error) error {
-	if _, twice := errors.AsType[*keys.Duplicate](err); !twice {
+	if _, twice := errors.AsType[*keys.DuplicateError](err); !twice {
 		return err
 	}
 	return refuse(DuplicateKey, "the source is declared immutable, and its rows are not: %v: a row was changed after it was exported (an UPDATE gives it a new row version), or dataset.key doesn't name one row; "+

@@ -24,7 +24,7 @@ const (
 	lookupBytes = 3 * blockBytes
 )
 
-// Merge merges files into one. Without files there is none, and nil. A key that is in two of them gives a *Duplicate. Its memory is 64 KiB for
+// Merge merges files into one. Without files there is none, and nil. A key that is in two of them gives a *DuplicateError. Its memory is 64 KiB for
 // each file, and one part of an upload.
 func Merge(ctx context.Context, bucket *objects.Bucket, files []manifest.KeyFile, to string) (*manifest.KeyFile, error) {
 	for round := 0; len(files) > fanIn; round++ {
@@ -65,7 +65,7 @@ func withRuns(ctx context.Context, bucket *objects.Bucket, files []manifest.KeyF
 
 // Grow gives the files of a generation with those of a run added: fewer, and each larger than all that are smaller together, so that each key is
 // written again at most once for each time that the generation doubles. The files that were there stay as they are, and those that are made
-// have keys by key. A key of the run that is in the generation already, or twice in the run, gives a *Duplicate.
+// have keys by key. A key of the run that is in the generation already, or twice in the run, gives a *DuplicateError.
 //
 // A file that is large beside what is added isn't read whole: each added key is looked up where its digest must be, since digests are spread
 // evenly.
@@ -147,7 +147,7 @@ func lookUp(ctx context.Context, bucket *objects.Bucket, digests []Digest, fresh
 		group.Go(func() error {
 			found, err := find(ctx, bucket, d, file)
 			if err == nil && found {
-				err = &Duplicate{Digest: d, Files: [2]string{file.Key, fresh.Key}}
+				err = &DuplicateError{Digest: d, Files: [2]string{file.Key, fresh.Key}}
 			}
 			return err
 		})

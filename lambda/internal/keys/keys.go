@@ -51,14 +51,14 @@ func (d Digest) less(o Digest) bool {
 // String is the digest in hexadecimal.
 func (d Digest) String() string { return hex.EncodeToString(d.append(nil)) }
 
-// Duplicate is the error of a key that is there twice.
-type Duplicate struct {
+// DuplicateError is the error of a key that is there twice.
+type DuplicateError struct {
 	Digest Digest
 	// Files are the two files that it is in; one twice, or none before the first is written.
 	Files [2]string
 }
 
-func (d *Duplicate) Error() string {
+func (d *DuplicateError) Error() string {
 	where := "among the rows that are being read"
 	switch {
 	case d.Files[0] != "" && d.Files[0] == d.Files[1]:
@@ -112,7 +112,7 @@ func (w *Writer) Add(d Digest) error {
 	return nil
 }
 
-// Close writes the file. Without a digest there is none, and nil. A key that was added twice gives a *Duplicate.
+// Close writes the file. Without a digest there is none, and nil. A key that was added twice gives a *DuplicateError.
 func (w *Writer) Close() (*manifest.KeyFile, error) {
 	if len(w.spilled) == 0 {
 		return w.spill(w.key(w.name))
@@ -179,17 +179,17 @@ func write(ctx context.Context, bucket *objects.Bucket, runs []ascending, key st
 		err = out.Flush()
 	}
 	if err != nil {
-		object.Abort()
+		object.Abort() //nolint:contextcheck // a writer keeps the context that it was made with
 		return nil, err
 	}
-	written, err := object.Close()
+	written, err := object.Close() //nolint:contextcheck // as above
 	if err != nil {
 		return nil, err
 	}
 	return &manifest.KeyFile{Object: written, Keys: keys}, nil
 }
 
-// merge gives the digests of all runs in ascending order, and a *Duplicate for one that comes twice.
+// merge gives the digests of all runs in ascending order, and a *DuplicateError for one that comes twice.
 func merge(runs []ascending, each func(Digest) error) error {
 	type source struct {
 		ascending
@@ -231,7 +231,7 @@ func merge(runs []ascending, each func(Digest) error) error {
 	for len(sources) > 0 {
 		top := &sources[0]
 		if began && top.first == last {
-			return &Duplicate{Digest: last, Files: [2]string{lastName, top.name()}}
+			return &DuplicateError{Digest: last, Files: [2]string{lastName, top.name()}}
 		}
 		last, lastName, began = top.first, top.name(), true
 		if err := each(last); err != nil {

@@ -122,7 +122,7 @@ func TestAKeyThatComesTwiceIsFound(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := c.find(newPlace(t))
-			d, ok := errors.AsType[*keys.Duplicate](err)
+			d, ok := errors.AsType[*keys.DuplicateError](err)
 			if !ok || !strings.Contains(err.Error(), c.in) || !strings.Contains(err.Error(), d.Digest.String()) {
 				t.Fatalf("got %v, want a duplicate %s", err, c.in)
 			}
@@ -169,7 +169,7 @@ func TestAGenerationGrows(t *testing.T) {
 			if next > 0 && len(added) > 0 && rapid.IntRange(0, 4).Draw(r, "again") == 0 {
 				again := p.mustFile(fmt.Sprint(rapid.IntRange(0, next-1).Draw(r, "key")))
 				_, err := keys.Grow(t.Context(), p.bucket, files, append(slices.Clone(added), again), func(s string) string { return fmt.Sprintf("%d/refused-%d-%s", histories, n, s) })
-				if _, ok := errors.AsType[*keys.Duplicate](err); !ok {
+				if _, ok := errors.AsType[*keys.DuplicateError](err); !ok {
 					r.Fatalf("a key of before gave %v", err)
 				}
 			}

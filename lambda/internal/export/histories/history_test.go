@@ -622,7 +622,7 @@ func parse(body []byte) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // of bytes in memory
 	var rows []row
 	for g := range r.NumRowGroups() {
 		group := r.RowGroup(g)
