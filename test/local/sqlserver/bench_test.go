@@ -27,15 +27,13 @@ func BenchmarkBulkLoad(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
+				b.Cleanup(func() { stmt.Close() })
 				for i := range 225_000 {
 					if _, err := stmt.Exec(i, i%100, "12.50", "a name of some length"); err != nil {
 						b.Fatal(err)
 					}
 				}
 				if _, err := stmt.Exec(); err != nil {
-					b.Fatal(err)
-				}
-				if err := stmt.Close(); err != nil {
 					b.Fatal(err)
 				}
 				if err := end(); err != nil {

@@ -423,8 +423,8 @@ func TestADeadlockHasOneVictim(t *testing.T) {
 			over := first.later("UPDATE dbo.Orders SET Amount = 21 WHERE Id = 2")
 			waiting(t, s, 1)
 			closing := second.later("UPDATE dbo.Orders SET Amount = 12 WHERE Id = 1")
-			a, b := over(), error(nil)
-			if b = closing(); (numberOf(a) == errDeadlock) != test.firstDies || (numberOf(b) == errDeadlock) == test.firstDies {
+			a, b := over(), closing()
+			if (numberOf(a) == errDeadlock) != test.firstDies || (numberOf(b) == errDeadlock) == test.firstDies {
 				t.Fatalf("the transactions end with %v and %v", a, b)
 			}
 			victim, other, want := second, first, int64(11+21+30)

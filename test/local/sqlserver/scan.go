@@ -176,9 +176,9 @@ func (s *session) nextPart(vars *variables, plan planQuery, part *scanPart) erro
 	for _, k := range part.keys {
 		keys = append(keys, p.scan.alias+"."+k)
 	}
-	list := strings.Join(keys, ", ")
+	list := append([]string(nil), keys...)
 	for i := range p.params { // they must all be there to be bound
-		list += fmt.Sprintf(", ?%d", i+1)
+		list = append(list, fmt.Sprintf("?%d", i+1))
 	}
 	where := p.scan.where
 	if c := part.condition(p.scan.alias); c != "" {
@@ -188,7 +188,7 @@ func (s *session) nextPart(vars *variables, plan planQuery, part *scanPart) erro
 		}
 	}
 	stmt, err := s.sql.Prepare(fmt.Sprintf("SELECT %s FROM %s AS %s%s ORDER BY %s LIMIT 1 OFFSET %d",
-		list, p.scan.table.physical(), p.scan.alias, where, strings.Join(keys, ", "), s.srv.scanRows-1))
+		strings.Join(list, ", "), p.scan.table.physical(), p.scan.alias, where, strings.Join(keys, ", "), s.srv.scanRows-1))
 	if err != nil {
 		return err
 	}

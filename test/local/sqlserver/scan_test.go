@@ -94,6 +94,7 @@ func TestALockingScanGivesEachRowOnceWhenNobodyWrites(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
+					defer list.Close()
 					var got []int
 					for list.Next() {
 						var id, rest int
@@ -106,7 +107,6 @@ func TestALockingScanGivesEachRowOnceWhenNobodyWrites(t *testing.T) {
 					if err := list.Err(); err != nil {
 						t.Fatalf("%s: %v", query, err)
 					}
-					list.Close()
 					slices.Sort(got)
 					if !slices.Equal(got, want) {
 						t.Errorf("%s gives %v, want %v", query, got, want)
@@ -130,6 +130,7 @@ func TestALockTimeoutComesInTheMiddleOfAScan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer rows.Close()
 	n := 0
 	for rows.Next() {
 		n++

@@ -3,6 +3,7 @@ package sqlserver
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"sagemaker-datapipeline/test/local/sqlserver/sqlite"
@@ -163,7 +164,7 @@ func (s *session) replayTable(t *table, c *tableChanges) error {
 			continue
 		}
 		if numbered {
-			row = append(row[:len(row):len(row)], k.number)
+			row = append(slices.Clip(row), k.number)
 		}
 		if err := once(insert, row); err != nil {
 			return err

@@ -142,12 +142,11 @@ func (s *session) rollbackAll() {
 	if !s.tran.open {
 		return
 	}
-	// The server's end doesn't stop this: what others wait for must end.
-	leave, err := s.enter(context.Background())
-	if err != nil {
-		return
+	if !s.entered {
+		// Nothing stops this, not the server's end either: what others wait for must end.
+		s.db.latch <- struct{}{}
+		defer s.db.leave()
 	}
-	defer leave()
 	s.rollbackEntered()
 }
 
