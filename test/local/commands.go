@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-
 	"sagemaker-datapipeline/constructs/config"
 	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/run"
@@ -45,8 +43,7 @@ func runTick(ctx context.Context, o options, pipeline string) error {
 	if err != nil {
 		return err
 	}
-	target, err := env.pipeline(pipeline)
-	if err != nil {
+	if _, err := env.pipeline(pipeline); err != nil {
 		return err
 	}
 	c, err := config.FromFile("cdk.json")
@@ -72,24 +69,36 @@ func runTick(ctx context.Context, o options, pipeline string) error {
 			break
 		}
 	}
-	p := pipelines[pipeline]
-	one := l.runner(u, report.Pipeline{Name: pipeline, Task: string(p.Dataset.Task), Endpoint: target.Endpoint, Schedule: p.Schedule.Expression})
-	at, err := one.nextTime(ctx)
+	one := l.runner(u, pipelines[pipeline])
+	if u.exportOnly {
+		err = r.step(ctx, pipeline, func(ctx context.Context) (string, error) { return one.appendNext(ctx, 0, "", nil) })
+	} else {
+		err = one.once(ctx)
+	}
 	if err != nil {
-		return err
-	}
-	t := report.Tick{Run: string(run.NewID(at)), Start: r.since(time.Now())}
-	if err := one.invoke(ctx, at); err != nil {
-		return err
-	}
-	if err := one.follow(ctx, &t, 0); err != nil {
-		return err
-	}
-	if err := one.measure(ctx, &t, 0, nil); err != nil {
 		return err
 	}
 	r.console.text("\n" + summary(r.result))
 	return nil
+}
+
+// once makes the next run and follows it to the endpoint.
+func (r *runner) once(ctx context.Context) error {
+	at, err := r.nextTime(ctx)
+	if err != nil {
+		return err
+	}
+	t := report.Tick{Run: string(run.NewID(at)), Start: r.recorder.since(time.Now())}
+	if err := r.invoke(ctx, at); err != nil {
+		return err
+	}
+	if err := r.follow(ctx, &t, 0); err != nil {
+		return err
+	}
+	if err := r.followExecution(ctx, &t); err != nil {
+		return err
+	}
+	return r.measure(ctx, &t, 0, nil)
 }
 
 func (e environment) pipeline(name string) (deployed, error) {
@@ -100,39 +109,27 @@ func (e environment) pipeline(name string) (deployed, error) {
 	return target, nil
 }
 
-// nextTime is the scheduled time of the next run: a day, a week or a minute after the newest one.
+// nextTime is the scheduled time of the next run: a day or a week after the newest one, or now, where the schedule fires every minute.
 func (r *runner) nextTime(ctx context.Context) (time.Time, error) {
-	newest, err := newestRun(ctx, r.s3, r.bucket, r.name)
+	h, err := readHead(ctx, r.s3, r.bucket, r.name)
 	if err != nil {
 		return time.Time{}, err
 	}
-	if r.first.IsZero() {
-		return time.Now().UTC().Truncate(time.Second), nil
+	if h.Run == "" {
+		return time.Time{}, fmt.Errorf("pipeline %s has no run yet", r.name)
 	}
-	return newest.Time().Add(r.second.Sub(r.first)), nil
-}
-
-// newestRun is the pipeline's newest run with a manifest.
-func newestRun(ctx context.Context, client *s3.Client, bucket, pipeline string) (run.ID, error) {
-	prefix, delimiter := pipeline+"/runs/", "/"
-	var newest run.ID
-	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix, Delimiter: &delimiter})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return "", fmt.Errorf("listing the runs of %s: %w", pipeline, err)
-		}
-		for _, p := range page.CommonPrefixes {
-			id, err := run.ParseID(strings.TrimSuffix(strings.TrimPrefix(*p.Prefix, prefix), "/"))
-			if err == nil && id > newest {
-				newest = id
-			}
+	if !r.first.IsZero() {
+		return h.Run.Time().Add(r.second.Sub(r.first)), nil
+	}
+	// A run's id has seconds, and a run that committed nothing took one too.
+	now := time.Now().UTC().Truncate(time.Second)
+	for _, taken := range []time.Time{h.Run.Time(), r.latest} {
+		if !now.After(taken) {
+			now = taken.Add(time.Second)
 		}
 	}
-	if newest == "" {
-		return "", fmt.Errorf("pipeline %s has no run yet", pipeline)
-	}
-	return newest, nil
+	r.latest = now
+	return now, nil
 }
 
 // runPredict asks an endpoint for the example row of its model's signature, by the client that stands as an example in
@@ -149,6 +146,9 @@ func runPredict(ctx context.Context, o options, pipeline string) error {
 	_, model, err := serves(ctx, newClients(env.Endpoint).sagemaker, target.Endpoint)
 	if err != nil {
 		return err
+	}
+	if target.Endpoint == "" {
+		return fmt.Errorf("pipeline %s trains no model, so there is nothing to ask", pipeline)
 	}
 	// The workflow puts a model's signature beside its artifact, in the folder of its training job, which has its name.
 	signatureURI := "s3://" + env.Bucket + "/" + manifest.ModelPrefix(pipeline) + model + "/signature.json"

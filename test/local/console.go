@@ -40,7 +40,7 @@ const (
 )
 
 // laneColors tells the pipelines' lines apart where they interleave.
-var laneColors = map[string]string{"fraud": "35", "churn": "36", "demand": "34"}
+var laneColors = map[string]string{"fraud": "35", "churn": "36", "demand": "34", "sales": "33"}
 
 func (c *console) paint(sgr, s string) string {
 	if !c.color || sgr == "" {

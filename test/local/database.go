@@ -131,7 +131,7 @@ func (d database) fill(ctx context.Context, progress func(table string, rows, of
 		}
 		rows += t.Count
 	}
-	return rows, nil
+	return rows, data.Index(ctx, db)
 }
 
 // claimTable marks a database that an earlier run made, and that this one may empty.

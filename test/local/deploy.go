@@ -150,14 +150,17 @@ func (e *environment) describe(c *config.Config, stacks map[string]map[string]st
 	}
 	e.Bucket, e.Topic = get("foundation", "DataBucketName"), get("foundation", "TopicArn")
 	e.Pipelines = map[string]deployed{}
-	for _, name := range pipelineNames() {
-		e.Pipelines[name] = deployed{
-			StateMachine:   get(name, "StateMachineArn"),
-			ExportFunction: get(name, "ExportFunctionName"),
-			Endpoint:       get(name, "EndpointName"),
-			Schedule:       get(name, "ScheduleName"),
+	for _, u := range useCases() {
+		d := deployed{
+			ExportFunction: get(u.name, "ExportFunctionName"),
+			ExportMap:      get(u.name, "ExportMapArn"),
+			Schedule:       get(u.name, "ScheduleName"),
 			ScheduleGroup:  strings.TrimSuffix(prefix, "-"),
 		}
+		if !u.exportOnly {
+			d.StateMachine, d.Endpoint = get(u.name, "StateMachineArn"), get(u.name, "EndpointName")
+		}
+		e.Pipelines[u.name] = d
 	}
 	return err
 }

@@ -1,5 +1,5 @@
 // The runner behind `make local`: it starts a local AWS and a local SQL Server, fills the database, deploys the app into it
-// with the real CDK CLI, lets each of the three pipelines run twice, and says what happened.
+// with the real CDK CLI, lets each of the four pipelines run, and says what happened.
 //
 //	local up [-keep]          everything, and then the table and report.html
 //	local down                ends an environment that -keep left up

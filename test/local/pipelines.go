@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -14,16 +13,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	schedulertypes "github.com/aws/aws-sdk-go-v2/service/scheduler/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/plan"
 	"sagemaker-datapipeline/lambda/run"
 	"sagemaker-datapipeline/lambda/signature"
+	"sagemaker-datapipeline/test/local/data"
 	"sagemaker-datapipeline/test/local/heldout"
 	"sagemaker-datapipeline/test/local/report"
 )
@@ -36,15 +37,18 @@ type useCase struct {
 	first, second time.Time
 	// naive is the feature that is the forecast of somebody without a model.
 	naive string
+	// exportOnly says that the pipeline trains nothing.
+	exportOnly bool
 }
 
-// useCases are the three pipelines. The nightly and the weekly one would keep us waiting until three in the morning, so their
+// useCases are the four pipelines. The nightly and the weekly one would keep us waiting until three in the morning, so their
 // runs are invoked with the times at which their schedules fire next after the data's last day (03:00 and 04:00 in Berlin).
 func useCases() []useCase {
 	return []useCase{
 		{name: "fraud", first: time.Date(2026, 1, 5, 2, 0, 0, 0, time.UTC), second: time.Date(2026, 1, 6, 2, 0, 0, 0, time.UTC)},
 		{name: "churn", first: time.Date(2026, 1, 5, 3, 0, 0, 0, time.UTC), second: time.Date(2026, 1, 12, 3, 0, 0, 0, time.UTC)},
 		{name: "demand", naive: "QuantityLag7"},
+		{name: "sales", exportOnly: true},
 	}
 }
 
@@ -66,6 +70,8 @@ type runner struct {
 	bucket   string
 	database string // its URL
 	describe report.Pipeline
+	// latest is the scheduled time of the last run that this runner made.
+	latest time.Time
 }
 
 // The limits on waiting. A run takes a few seconds; these are for machines that are busy with other things.
@@ -77,18 +83,23 @@ const (
 
 func (r *runner) say(format string, args ...any) { r.recorder.console.line(r.name, format, args...) }
 
-// both lets the pipeline run twice, with changes in the database between.
-func (r *runner) both(ctx context.Context) error {
+// both lets the pipeline run twice, with changes in the database between. exported, where it isn't nil, is called once the first run has
+// read the database; change makes the changes, or waits until somebody else has made them.
+func (r *runner) both(ctx context.Context, exported func(), change func(ctx context.Context) ([]data.Change, error)) error {
 	var first report.Tick
 	err := r.recorder.step(ctx, r.name+" 1", func(ctx context.Context) (detail string, err error) {
-		first, err = r.firstTick(ctx)
+		first, err = r.firstTick(ctx, exported)
 		return r.summary(first), err
 	})
 	if err != nil {
 		return err
 	}
+	changes, err := change(ctx)
+	if err != nil {
+		return err
+	}
 	return r.recorder.step(ctx, r.name+" 2", func(ctx context.Context) (string, error) {
-		second, err := r.secondTick(ctx, first)
+		second, err := r.secondTick(ctx, first, changes)
 		return r.summary(second), err
 	})
 }
@@ -97,7 +108,7 @@ func (r *runner) summary(t report.Tick) string {
 	return fmt.Sprintf("%s rows, %s, serves %s", thousands(t.Manifest.Rows), t.HeldOut.Headline(), t.ConfigAfter)
 }
 
-func (r *runner) firstTick(ctx context.Context) (report.Tick, error) {
+func (r *runner) firstTick(ctx context.Context, exported func()) (report.Tick, error) {
 	t := report.Tick{Start: r.recorder.since(time.Now())}
 	if r.first.IsZero() {
 		t.FiredBy = "fired by its schedule, " + r.describe.Schedule
@@ -115,6 +126,10 @@ func (r *runner) firstTick(ctx context.Context) (report.Tick, error) {
 		}
 	}
 	if err := r.follow(ctx, &t, 0); err != nil {
+		return t, err
+	}
+	exported()
+	if err := r.followExecution(ctx, &t); err != nil {
 		return t, err
 	}
 	return t, r.measure(ctx, &t, 0, nil)
@@ -180,9 +195,9 @@ func (r *runner) invoke(ctx context.Context, at time.Time) error {
 	return nil
 }
 
-// secondTick lets something happen in the database and follows the next run, while it keeps asking the endpoint: the old
+// secondTick follows the run after the changes, while it keeps asking the endpoint: the old
 // model must answer until the new one does.
-func (r *runner) secondTick(ctx context.Context, first report.Tick) (report.Tick, error) {
+func (r *runner) secondTick(ctx context.Context, first report.Tick, changes []data.Change) (report.Tick, error) {
 	at := r.second
 	if at.IsZero() {
 		// A schedule fires at most once a minute; the run's id has seconds, so this is a time that the schedule won't use.
@@ -190,14 +205,7 @@ func (r *runner) secondTick(ctx context.Context, first report.Tick) (report.Tick
 	}
 	t := report.Tick{
 		Run: string(run.NewID(at)), FiredBy: "invoked with its scheduled time",
-		Start: r.recorder.since(time.Now()), ConfigBefore: first.ConfigAfter,
-	}
-	var err error
-	if t.Changes, err = nextChanges(ctx, r.database, r.name); err != nil {
-		return t, err
-	}
-	for _, c := range t.Changes {
-		r.say("%s rows: %s", thousands(c.Rows), c.What)
+		Start: r.recorder.since(time.Now()), ConfigBefore: first.ConfigAfter, Changes: changes,
 	}
 	probing, stopProbing := context.WithCancel(ctx)
 	probes := make(chan []report.Probe)
@@ -210,7 +218,11 @@ func (r *runner) secondTick(ctx context.Context, first report.Tick) (report.Tick
 		<-probes
 		return t, err
 	}
-	err = r.follow(ctx, &t, 1)
+	err := r.follow(ctx, &t, 1)
+	if err == nil {
+		err = r.followExecution(ctx, &t)
+		r.recorder.tick(r.describe, 1, t)
+	}
 	if err == nil {
 		// A few answers more, so that the change is within the series and not its end.
 		select {
@@ -273,32 +285,121 @@ func (r *runner) probe(ctx context.Context, request string) []report.Probe {
 	}
 }
 
-// follow waits for the run's manifest, then for its execution, and tells what it sees.
+// change lets the time between the two runs go by in the database.
+func (r *runner) change(ctx context.Context) ([]data.Change, error) {
+	changes, err := nextChanges(ctx, r.database, r.name)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range changes {
+		r.say("%s rows: %s", thousands(c.Rows), c.What)
+	}
+	return changes, nil
+}
+
+// follow waits until the pipeline's head reaches the run, and tells what was committed.
 func (r *runner) follow(ctx context.Context, t *report.Tick, index int) error {
-	store := func() { r.recorder.tick(r.describe, index, *t) }
-	defer store()
+	defer func() { r.recorder.tick(r.describe, index, *t) }()
+	return r.awaitCommit(ctx, t)
+}
+
+func (r *runner) awaitCommit(ctx context.Context, t *report.Tick) error {
 	id, err := run.ParseID(t.Run)
 	if err != nil {
 		return err
 	}
-	key := manifest.Key(r.name, id)
-	err = poll(ctx, exportWithin, "the manifest s3://"+r.bucket+"/"+key, func() (bool, error) {
+	err = poll(ctx, exportWithin, "s3://"+r.bucket+"/"+head.Key(r.name)+" to reach run "+t.Run, func() (bool, error) {
 		if n, ok := r.inbox.failure(r.name, t.Run); ok {
 			return false, fmt.Errorf("%s: %s", n.Subject, n.Message)
 		}
-		return r.readJSON(ctx, key, &t.Manifest)
+		return r.committed(ctx, id, t)
 	})
 	if err != nil {
 		return err
 	}
-	if _, err := r.readJSON(ctx, t.Manifest.Signature.Key, &t.Signature); err != nil {
+	return r.describeExport(ctx, t)
+}
+
+// committed looks for a run from the head down, as everything does that wants to know what is committed.
+func (r *runner) committed(ctx context.Context, id run.ID, t *report.Tick) (bool, error) {
+	var err error
+	if t.Head, err = readHead(ctx, r.s3, r.bucket, r.name); err != nil {
+		return false, err
+	}
+	for ref := t.Head.Manifest; ref != nil; {
+		m, err := readManifest(ctx, r.s3, r.bucket, *ref)
+		if err != nil {
+			return false, err
+		}
+		if m.Run == id {
+			t.Manifest = m
+			return true, nil
+		}
+		ref = m.Parent
+	}
+	return false, nil
+}
+
+// describeExport reads what a committed run names, and says what it is.
+func (r *runner) describeExport(ctx context.Context, t *report.Tick) error {
+	m := t.Manifest
+	t.Export = "committed"
+	planned, err := readObject(ctx, r.s3, r.bucket, m.Plan.Key, "")
+	if err != nil {
 		return err
 	}
-	m := t.Manifest
-	r.say("exported %s rows to %d files, %s, in %.1f s; manifest committed",
-		thousands(m.Rows), len(m.Files), bytesText(m.Bytes), m.CommittedAt.Sub(m.StartedAt).Seconds())
-	store()
-	return r.followExecution(ctx, t)
+	if t.Plan, err = plan.Decode(planned); err != nil {
+		return fmt.Errorf("s3://%s/%s: %w", r.bucket, m.Plan.Key, err)
+	}
+	if m.Signature != nil {
+		b, err := readObject(ctx, r.s3, r.bucket, m.Signature.Key, m.Signature.VersionID)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(b, &t.Signature); err != nil {
+			return fmt.Errorf("reading s3://%s/%s: %w", r.bucket, m.Signature.Key, err)
+		}
+	}
+	if t.Map, err = r.mapRun(ctx, t.Run); err != nil {
+		return err
+	}
+	if err := m.Counts.Check(len(m.Channels) > 0); err != nil {
+		return fmt.Errorf("run %s: %w", t.Run, err)
+	}
+	r.say("%s", report.Reading(*t))
+	r.say("exported %s rows to %d files, %s, in %.1f s; head move %d",
+		thousands(m.Rows), len(m.Files), bytesText(m.Bytes), m.CommittedAt.Sub(m.StartedAt).Seconds(), t.Head.Moves)
+	return nil
+}
+
+// mapRun finds what the distributed map did for a run; nil when the function read it alone.
+func (r *runner) mapRun(ctx context.Context, id string) (*report.MapRun, error) {
+	list, err := r.sfn.ListExecutions(ctx, &sfn.ListExecutionsInput{StateMachineArn: &r.ExportMap})
+	if err != nil {
+		return nil, fmt.Errorf("looking for the distributed map of run %s: %w", id, err)
+	}
+	for _, e := range list.Executions {
+		if !strings.HasPrefix(*e.Name, id+"-") {
+			continue
+		}
+		m := &report.MapRun{Execution: *e.Name, Status: string(e.Status)}
+		runs, err := r.sfn.ListMapRuns(ctx, &sfn.ListMapRunsInput{ExecutionArn: e.ExecutionArn})
+		if err != nil {
+			return nil, fmt.Errorf("looking at the distributed map %s: %w", *e.Name, err)
+		}
+		for _, one := range runs.MapRuns {
+			d, err := r.sfn.DescribeMapRun(ctx, &sfn.DescribeMapRunInput{MapRunArn: one.MapRunArn})
+			if err != nil {
+				return nil, fmt.Errorf("looking at the distributed map %s: %w", *e.Name, err)
+			}
+			m.AtOnce = int64(d.MaxConcurrency)
+			if d.ItemCounts != nil {
+				m.Partitions, m.Succeeded = d.ItemCounts.Total, d.ItemCounts.Succeeded
+			}
+		}
+		return m, nil
+	}
+	return nil, nil
 }
 
 // followExecution reads the execution's history as it grows.
@@ -481,26 +582,6 @@ func telling(task string, labels, scores []float64) int {
 	}
 	slices.SortStableFunc(candidates, func(a, b int) int { return cmp.Compare(scores[a], scores[b]) })
 	return candidates[len(candidates)/2]
-}
-
-// readJSON reads an object; false when it doesn't exist.
-func (r *runner) readJSON(ctx context.Context, key string, into any) (bool, error) {
-	object, err := r.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &r.bucket, Key: &key})
-	if missing := (*s3types.NoSuchKey)(nil); errors.As(err, &missing) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("reading s3://%s/%s: %w", r.bucket, key, err)
-	}
-	defer object.Body.Close()
-	b, err := io.ReadAll(object.Body)
-	if err != nil {
-		return false, fmt.Errorf("reading s3://%s/%s: %w", r.bucket, key, err)
-	}
-	if err := json.Unmarshal(b, into); err != nil {
-		return false, fmt.Errorf("reading s3://%s/%s: %w", r.bucket, key, err)
-	}
-	return true, nil
 }
 
 // bytesText writes a size for people.

@@ -124,6 +124,17 @@ func (r *recorder) tick(p report.Pipeline, index int, t report.Tick) {
 	(*ticks)[index] = t
 }
 
+// ledger stores what the comparison of a pipeline's rows found.
+func (r *recorder) ledger(pipeline string, l report.Ledger) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.result.Pipelines {
+		if r.result.Pipelines[i].Name == pipeline {
+			r.result.Pipelines[i].Ledger = &l
+		}
+	}
+}
+
 func (r *recorder) notice(n report.Notice) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

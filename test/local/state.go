@@ -35,11 +35,12 @@ type environment struct {
 	Topic     string              `json:"topic,omitempty"`
 }
 
-// deployed are the outputs of a pipeline's stack.
+// deployed are the outputs of a pipeline's stack. StateMachine and Endpoint are empty for a pipeline that only exports.
 type deployed struct {
-	StateMachine   string `json:"stateMachine"`
+	StateMachine   string `json:"stateMachine,omitempty"`
 	ExportFunction string `json:"exportFunction"`
-	Endpoint       string `json:"endpoint"`
+	ExportMap      string `json:"exportMap"`
+	Endpoint       string `json:"endpoint,omitempty"`
 	Schedule       string `json:"schedule"`
 	ScheduleGroup  string `json:"scheduleGroup"`
 }

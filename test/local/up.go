@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sagemaker-datapipeline/constructs/config"
+	"sagemaker-datapipeline/lambda/findings"
 	"sagemaker-datapipeline/test/local/report"
 )
 
@@ -209,24 +210,63 @@ func (l *localRun) runPipelines(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	var runs []func(ctx context.Context) error
+	var all []*runner
 	for _, u := range useCases() {
 		p, ok := pipelines[u.name]
 		if !ok {
 			return fmt.Errorf("cdk.json has no pipeline %q in the environment local", u.name)
 		}
-		r := l.runner(u, report.Pipeline{
-			Name: u.name, Task: string(p.Dataset.Task), Endpoint: l.environment.Pipelines[u.name].Endpoint, Schedule: p.Schedule.Expression,
-		})
-		runs = append(runs, r.both)
+		all = append(all, l.runner(u, p))
+	}
+	if err := l.recorder.step(ctx, "doctor", func(ctx context.Context) (string, error) { return examine(ctx, all) }); err != nil {
+		return err
+	}
+	sales := newShop()
+	var runs []func(ctx context.Context) error
+	for _, r := range all {
+		switch r.name {
+		case "sales":
+			runs = append(runs, func(ctx context.Context) error { return r.append(ctx, sales) })
+		case "demand":
+			runs = append(runs, func(ctx context.Context) error { return r.both(ctx, sales.exported, sales.wait) })
+		default:
+			runs = append(runs, func(ctx context.Context) error { return r.both(ctx, func() {}, r.change) })
+		}
 	}
 	return together(ctx, runs...)
 }
 
-func (l *localRun) runner(u useCase, describe report.Pipeline) *runner {
+// examine asks the doctors of all pipelines what stands in the way of their exports.
+func examine(ctx context.Context, all []*runner) (string, error) {
+	var examinations []func(ctx context.Context) error
+	for _, r := range all {
+		examinations = append(examinations, func(ctx context.Context) error {
+			var err error
+			r.describe.Doctor, err = r.examine(ctx)
+			return err
+		})
+	}
+	if err := together(ctx, examinations...); err != nil {
+		return "", err
+	}
+	warnings := 0
+	for _, r := range all {
+		for _, f := range r.describe.Doctor.Findings {
+			if f.Severity != findings.OK {
+				warnings++
+			}
+		}
+	}
+	return fmt.Sprintf("%d pipelines examined, no error, %d warnings", len(all), warnings), nil
+}
+
+func (l *localRun) runner(u useCase, p config.Pipeline) *runner {
 	return &runner{
 		useCase: u, deployed: l.environment.Pipelines[u.name], clients: l.clients, recorder: l.recorder, inbox: l.inbox,
-		bucket: l.environment.Bucket, database: l.environment.DatabaseURL, describe: describe,
+		bucket: l.environment.Bucket, database: l.environment.DatabaseURL,
+		describe: report.Pipeline{
+			Name: u.name, Task: string(p.Dataset.Task), Endpoint: l.environment.Pipelines[u.name].Endpoint, Schedule: p.Schedule.Expression,
+		},
 	}
 }
 
@@ -268,23 +308,61 @@ func (l *localRun) failed(err error, result report.Result) error {
 	return errReported
 }
 
-// summary is the table at the end.
+// summary is what came out, as two tables: what was read, and what was learnt from it.
 func summary(result report.Result) string {
-	header := []string{"pipeline", "run", "rows", "files", "on held-out rows", "endpoint", "serves", "one prediction"}
-	var rows [][]string
+	read := [][]string{}
+	learnt := [][]string{}
+	guarantees := ""
 	for _, p := range result.Pipelines {
+		guarantee := ""
 		for i, t := range p.Ticks {
-			name, endpoint := p.Name, p.Endpoint
+			name := p.Name
 			if i > 0 {
-				name, endpoint = "", ""
+				name = ""
 			}
-			rows = append(rows, []string{
-				name, t.Run, thousands(t.Manifest.Rows), fmt.Sprint(len(t.Manifest.Files)), t.HeldOut.Headline(), endpoint,
-				t.ConfigAfter, predictionText(t),
-			})
+			read = append(read, readRow(name, t))
+			if p.Endpoint != "" {
+				learnt = append(learnt, []string{name, t.Run, t.HeldOut.Headline(), p.Endpoint, t.ConfigAfter, predictionText(t)})
+			}
+			if g := t.Manifest.Source.Guarantee; g != "" {
+				guarantee = g
+			}
+		}
+		guarantees += fmt.Sprintf("%s  %s\n", pad(p.Name, 8), guarantee)
+		if l := p.Ledger; l != nil {
+			guarantees += fmt.Sprintf("%s  %s\n", pad("", 8), ledgerText(*l))
 		}
 	}
-	return table(header, rows, map[int]bool{2: true, 3: true})
+	text := table([]string{"read", "run", "export", "rows", "of", "in pieces", "gen", "head", "counts"}, read, map[int]bool{3: true, 6: true})
+	if len(learnt) > 0 {
+		text += "\n" + table([]string{"learnt", "run", "on held-out rows", "endpoint", "serves", "one prediction"}, learnt, nil)
+	}
+	return text + "\nwhat the runs claim\n" + guarantees
+}
+
+func readRow(name string, t report.Tick) []string {
+	if t.Export != "committed" {
+		return []string{name, t.Run, t.Export, "", "", "", fmt.Sprint(t.Head.Generation), report.HeadText(t.Head), ""}
+	}
+	pieces, counts := "1", "agree"
+	if n := len(t.Plan.Partitions); n > 1 {
+		pieces = fmt.Sprintf("%d, by %s", n, t.Plan.Boundaries)
+	}
+	if t.Map != nil {
+		pieces += ", map"
+	}
+	if t.Manifest.Counts.Check(len(t.Manifest.Channels) > 0) != nil {
+		counts = "DIFFER"
+	}
+	return []string{name, t.Run, t.Manifest.Load, thousands(t.Manifest.Rows), report.Range(t), pieces, fmt.Sprint(t.Manifest.Generation), report.HeadText(t.Head), counts}
+}
+
+// ledgerText says whether the runs of an append load hold the table.
+func ledgerText(l report.Ledger) string {
+	if l.Exact() {
+		return fmt.Sprintf("Looked up: the %d runs hold the %s rows of the table, each once.", l.Runs, thousands(l.Table))
+	}
+	return fmt.Sprintf("Looked up: of %s rows of the table, %d are missing and %d there twice; %d others.", thousands(l.Table), l.Missing, l.Twice, l.Other)
 }
 
 // predictionText says what the endpoint answered for the row to show, and what was true.

@@ -17,7 +17,7 @@ import (
 // LastDay is the last day that the generated tables hold, a Sunday.
 var LastDay = time.Date(2026, time.January, 4, 0, 0, 0, 0, time.UTC)
 
-// How much there is. The demand figures follow from the calendar: Shops × Items × SaleDays rows.
+// How much there is. How many sales follows from the calendar: Shops × Items × SaleDays.
 const (
 	// TransactionDays is the number of days of transactions before LastDay, that day included.
 	TransactionDays = 180
@@ -26,7 +26,7 @@ const (
 	TransactionsPerDay = 1_250
 	// CustomerCount is the number of rows of dbo.Customers.
 	CustomerCount = 20_000
-	// Shops, Items and SaleDays make 100,000 rows of dbo.Sales.
+	// Shops, Items and SaleDays make 100,000 sales, of which 1,050 come late.
 	Shops    = 10
 	Items    = 50
 	SaleDays = 200

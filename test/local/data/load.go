@@ -21,6 +21,15 @@ func Create(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
+// Index creates what the export reads dbo.Sales by. It comes after the rows: the statistics that divide the table into ranges are
+// taken here.
+func Index(ctx context.Context, db *sql.DB) error {
+	if _, err := db.ExecContext(ctx, "CREATE UNIQUE INDEX IX_Sales_RowVer ON dbo.Sales (RowVer)"); err != nil {
+		return fmt.Errorf("indexing dbo.Sales: %w", err)
+	}
+	return nil
+}
+
 // batchRows is how many rows one bulk request holds. The server keeps a batch until it is complete, so this bounds what it
 // holds in memory, and a progress report comes after each.
 const batchRows = 20_000
@@ -33,7 +42,12 @@ func Load(ctx context.Context, db *sql.DB, t Table, progress func(rows int)) err
 		return fmt.Errorf("loading %s: %w", t.Name, err)
 	}
 	defer conn.Close()
-	err = conn.Raw(func(driverConn any) error {
+	return LoadBy(ctx, conn, t, progress)
+}
+
+// LoadBy is Load by a connection: in its transaction, if it has one open.
+func LoadBy(ctx context.Context, conn *sql.Conn, t Table, progress func(rows int)) error {
+	err := conn.Raw(func(driverConn any) error {
 		c, ok := driverConn.(*mssql.Conn)
 		if !ok {
 			return fmt.Errorf("the connection is a %T, bulk load needs go-mssqldb", driverConn)

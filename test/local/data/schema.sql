@@ -1,4 +1,4 @@
--- The shop's tables, as the three pipelines read them. The types are exact, and wide on purpose: every one of them has a way
+-- The shop's tables, as the four pipelines read them. The types are exact, and wide on purpose: every one of them has a way
 -- of its own through the wire, through Parquet and into the training channel.
 CREATE TABLE dbo.Transactions (
     TransactionId    bigint           NOT NULL PRIMARY KEY,
@@ -38,13 +38,15 @@ CREATE TABLE dbo.Customers (
     Churned           bit           NOT NULL
 );
 
+-- A ledger: the tills insert what was sold in a day once it is over, and nobody changes or deletes a row.
 CREATE TABLE dbo.Sales (
-    SaleDate  date          NOT NULL,
-    ShopId    int           NOT NULL,
-    ItemId    int           NOT NULL,
-    Quantity  int           NOT NULL,
-    Price     decimal(9, 2) NOT NULL,
-    Promo     bit           NOT NULL,
-    UpdatedAt datetime2(7)  NOT NULL,
+    SaleDate date          NOT NULL,
+    ShopId   int           NOT NULL,
+    ItemId   int           NOT NULL,
+    Quantity int           NOT NULL,
+    Price    decimal(9, 2) NOT NULL,
+    Promo    bit           NOT NULL,
+    BookedAt datetime2(7)  NOT NULL,
+    RowVer   rowversion    NOT NULL,
     PRIMARY KEY (SaleDate, ShopId, ItemId)
 );

@@ -8,7 +8,10 @@ import (
 	"os"
 	"time"
 
+	"sagemaker-datapipeline/lambda/findings"
+	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/plan"
 	"sagemaker-datapipeline/lambda/signature"
 	"sagemaker-datapipeline/test/local/data"
 	"sagemaker-datapipeline/test/local/heldout"
@@ -63,11 +66,34 @@ type Step struct {
 
 // Pipeline is one pipeline with the runs it had.
 type Pipeline struct {
-	Name     string `json:"name"`
-	Task     string `json:"task"`
-	Endpoint string `json:"endpoint"`
+	Name string `json:"name"`
+	// Task and Endpoint are empty for a pipeline that only exports.
+	Task     string `json:"task,omitempty"`
+	Endpoint string `json:"endpoint,omitempty"`
 	Schedule string `json:"schedule"`
-	Ticks    []Tick `json:"ticks"`
+	// Doctor is what the export function's doctor said after the deployment.
+	Doctor findings.Report `json:"doctor"`
+	Ticks  []Tick          `json:"ticks"`
+	// Ledger compares the rows of all runs with the table's; nil for full loads, whose runs stand alone.
+	Ledger *Ledger `json:"ledger,omitempty"`
+}
+
+// Ledger says whether the runs of an append load hold the table's rows, each once.
+type Ledger struct {
+	Runs int `json:"runs"`
+	// Table is how many rows the table has, and Files how many the files have.
+	Table int64 `json:"table"`
+	Files int64 `json:"files"`
+	// Missing are rows of the table that are in no file, Twice those that are in more than one place, and Other those whose row version isn't
+	// the table's, or that the table doesn't have.
+	Missing int64 `json:"missing"`
+	Twice   int64 `json:"twice"`
+	Other   int64 `json:"other"`
+}
+
+// Exact says that each row of the table is in the files, once and as it is.
+func (l Ledger) Exact() bool {
+	return l.Table > 0 && l.Table == l.Files && l.Missing == 0 && l.Twice == 0 && l.Other == 0
 }
 
 // Tick is one run of a pipeline.
@@ -78,30 +104,49 @@ type Tick struct {
 	// Changes are what happened in the database before it.
 	Changes []data.Change `json:"changes,omitempty"`
 
+	// Export is how the export ended: "committed", "blocked", "no new data". Detail says why, where that is known.
+	Export string `json:"export"`
+	Detail string `json:"detail,omitempty"`
+	// Plan, Manifest and Signature are empty when nothing was committed; Head is the pipeline's head after the run.
+	Plan      plan.Plan           `json:"plan"`
 	Manifest  manifest.Manifest   `json:"manifest"`
 	Signature signature.Signature `json:"signature"`
+	Head      head.Head           `json:"head"`
+	// Map is the distributed map that read the run; nil when the function did it alone.
+	Map *MapRun `json:"map,omitempty"`
 	// Start and End are seconds since the run's start: the event, and the end of the execution.
 	Start float64 `json:"start"`
 	End   float64 `json:"end"`
-	// States are the states that the workflow went through, in order.
-	States  []State `json:"states"`
+	// States are the states that the workflow went through, in order. Outcome is how it ended, "succeeded" or "failed"; of a pipeline that only
+	// exports, "succeeded" when its export did what it should.
+	States  []State `json:"states,omitempty"`
 	Outcome string  `json:"outcome"`
 
-	TrainingJob string `json:"trainingJob"`
+	TrainingJob string `json:"trainingJob,omitempty"`
 	// Training are the final metrics that the training job reported.
 	Training []Metric `json:"training,omitempty"`
 
 	// ConfigBefore and ConfigAfter are the endpoint configs that were served; ConfigBefore is empty when there was no
 	// endpoint.
 	ConfigBefore string `json:"configBefore,omitempty"`
-	ConfigAfter  string `json:"configAfter"`
+	ConfigAfter  string `json:"configAfter,omitempty"`
 	// Model is the model of ConfigAfter.
-	Model   string          `json:"model"`
+	Model   string          `json:"model,omitempty"`
 	HeldOut heldout.Metrics `json:"heldOut"`
 
 	// Prediction is one row that the endpoint was asked for, and Probes are the answers to it while the run was under way.
 	Prediction Prediction `json:"prediction"`
 	Probes     []Probe    `json:"probes,omitempty"`
+}
+
+// MapRun is what a distributed map did for a run.
+type MapRun struct {
+	Execution string `json:"execution"`
+	Status    string `json:"status"`
+	// Partitions is how many children there were, AtOnce how many at a time, and Succeeded how many read theirs.
+	Partitions int64 `json:"partitions"`
+	AtOnce     int64 `json:"atOnce"`
+	Succeeded  int64 `json:"succeeded"`
 }
 
 // Metric is a named number.
