@@ -54,9 +54,10 @@ type notice struct {
 	attributes       map[string]string
 }
 
-func newLab(t *testing.T) *lab {
+// newLab starts a local AWS whose state machines wait a part of what they say.
+func newLab(t *testing.T, waitScale string) *lab {
 	t.Helper()
-	e := startEmulator(t)
+	e := startEmulator(t, waitScale)
 	cfg := e.AWSConfig()
 	l := &lab{
 		emulator: e,
@@ -81,7 +82,6 @@ func newLab(t *testing.T) *lab {
 	})
 	ok(t, err)
 	l.queue = *queue.QueueUrl
-	l.oldModel = l.trainOld(t)
 	return l
 }
 
@@ -110,14 +110,15 @@ func (l *lab) export(t *testing.T, pipeline string) map[string]any {
 		Channels: map[string]manifest.Channel{},
 		Smoke:    manifest.Smoke{ContentType: "text/csv", Body: "0.9,0.1"},
 	}
+	runs := manifest.RunsPrefix(pipeline)
 	for seed, channel := range []string{manifest.Train, manifest.Validation} {
-		folder := manifest.ChannelPrefix(pipeline, id, attempt, channel)
-		l.put(t, folder+"part-00000.csv", rows(uint64(seed), labelledRows/2, 0.6))
-		l.put(t, folder+"not-listed.csv", "this,is,no,number\n")
+		listed, other := manifest.ChannelKey(pipeline, id, attempt, channel, 0), manifest.ChannelKey(pipeline, id, "2", channel, 0)
+		l.put(t, listed, rows(uint64(seed), labelledRows/2, 0.6))
+		l.put(t, other, "this,is,no,number\n")
 		key := manifest.ChannelManifestKey(pipeline, id, attempt, channel)
-		m.Channels[channel] = manifest.Channel{Manifest: l.put(t, key, fmt.Sprintf(`[{"prefix":"s3://%s/%s"},"part-00000.csv"]`, bucketName, folder))}
+		m.Channels[channel] = manifest.Channel{Manifest: l.put(t, key, fmt.Sprintf(`[{"prefix":"s3://%s/%s"},%q]`, bucketName, runs, strings.TrimPrefix(listed, runs)))}
 	}
-	m.Signature = l.put(t, manifest.SignatureKey(pipeline, id, attempt), `{"version":1}`)
+	m.Signature = new(l.put(t, manifest.SignatureKey(pipeline, id, attempt), `{"version":1}`))
 	b, err := json.Marshal(m.ExecutionInput(bucketName))
 	ok(t, err)
 	var input map[string]any

@@ -1,4 +1,4 @@
-// Package workflow executes the real state machine: its template is synthesised, deployed into the local AWS by
+// Package workflow executes the real state machines: their templates are synthesised, deployed into the local AWS by
 // CloudFormation, and run against the local SageMaker, which trains and serves for real and fails on order.
 package workflow
 
@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/jsii-runtime-go"
@@ -75,6 +76,7 @@ func synthesise() (err error) {
 		p.EncryptionKey = awskms.Key_FromKeyArn(stack, jsii.String("Key"), jsii.String(keyARN))
 		p.Training.InstanceType, p.Endpoint.InstanceType = "ml.m5d.large", "ml.g5.xlarge"
 	})
+	exportMapStack(app)
 	assembly := app.Synth(nil)
 	for _, stack := range *assembly.Stacks() {
 		b, err := json.Marshal(stack.Template())
@@ -117,13 +119,30 @@ func workflowStack(app awscdk.App, pipeline string, change func(awscdk.Stack, *c
 	constructs.NewWorkflow(stack, "Workflow", props)
 }
 
+// exportMapStack is a stack of the state machine of large exports alone, around functions that the test creates.
+func exportMapStack(app awscdk.App) {
+	stack := awscdk.NewStack(app, jsii.String(prefix("large")), &awscdk.StackProps{
+		Env:         &awscdk.Environment{Account: jsii.String(emulator.Account), Region: jsii.String(emulator.Region)},
+		Synthesizer: awscdk.NewDefaultStackSynthesizer(&awscdk.DefaultStackSynthesizerProps{GenerateBootstrapVersionRule: jsii.Bool(false)}),
+	})
+	function := func(name string) awslambda.IFunction {
+		return awslambda.Function_FromFunctionArn(stack, jsii.String(name), jsii.String("arn:aws:lambda:"+emulator.Region+":"+emulator.Account+":function:"+name))
+	}
+	constructs.NewExportMap(stack, "ExportMap", &constructs.ExportMapProps{
+		Name: prefix("large") + "-export", Pipeline: "large", Connections: 2,
+		Bucket:   awss3.Bucket_FromBucketName(stack, jsii.String("Bucket"), jsii.String(bucketName)),
+		Function: function(readerName), OnFailure: function(tellerName),
+		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+	})
+}
+
 // prefix is the name of a pipeline's state machine and endpoint.
 func prefix(pipeline string) string { return "ml-test-" + pipeline }
 
-// startEmulator starts the local AWS for one test.
-func startEmulator(t *testing.T) *emulator.Emulator {
+// startEmulator starts the local AWS for one test. Its state machines wait a part of what they say.
+func startEmulator(t *testing.T, waitScale string) *emulator.Emulator {
 	t.Helper()
-	e, err := emulator.Start(context.Background(), emulator.Options{StateDir: t.TempDir(), Env: []string{"SFN_WAIT_SCALE=0.1"}})
+	e, err := emulator.Start(context.Background(), emulator.Options{StateDir: t.TempDir(), Env: []string{"SFN_WAIT_SCALE=" + waitScale}})
 	if err != nil {
 		t.Fatal(err)
 	}

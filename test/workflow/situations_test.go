@@ -306,7 +306,8 @@ const (
 )
 
 func TestWhateverARunMeetsItEndsAsTheTableSays(t *testing.T) {
-	l := newLab(t)
+	l := newLab(t, "0.1")
+	l.oldModel = l.trainOld(t)
 	ends := make([]end, len(situations))
 	var both [2]result
 	var late result
