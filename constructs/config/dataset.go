@@ -36,7 +36,7 @@ func (v validator) dataset(p *Pipeline, n *node) {
 	v.read(p, n)
 	v.columnRules(p, n)
 	if d.Channels == pipeline.NoChannels {
-		v.noChannels(p, n)
+		v.noChannels(n)
 	} else {
 		v.channels(p, n)
 	}
@@ -208,7 +208,7 @@ func (v validator) channels(p *Pipeline, n *node) {
 }
 
 // noChannels finds what is there for a training that can't happen.
-func (v validator) noChannels(p *Pipeline, n *node) {
+func (v validator) noChannels(n *node) {
 	const remedy = `leave it out: with "channels": "none" nothing is trained`
 	for _, keys := range [][]any{
 		{"training"}, {"endpoint"}, {"dataset", "task"}, {"dataset", "label"}, {"dataset", "positive"}, {"dataset", "nullLabel"},
