@@ -43,7 +43,8 @@ type Swept struct {
 // (CommitWithin). In a versioned bucket the objects' versions stay until the lifecycle rule for old versions takes them.
 //
 // It can be broken off anywhere and called again: of a run its plans go last, so that nobody plans it anew among an old plan's records. After
-// an error Swept is what had been deleted. Without a head nothing is swept.
+// an error Swept is what had been deleted. Without a head nothing is swept. Half of the context's time at most goes into reading commits, from the
+// newest on: when there are too many for it, the oldest runs are left alone, which a sweep on another day has seen.
 func (l Ledger) Sweep(ctx context.Context) (Swept, error) {
 	now := time.Now()
 	prefix := manifest.RunsPrefix(l.pipeline)
@@ -60,23 +61,35 @@ func (l Ledger) Sweep(ctx context.Context) (Swept, error) {
 	if err != nil || h.ETag == "" {
 		return Swept{}, err
 	}
-	oldest := slices.MinFunc(candidates, func(a, b objects.Listed) int { return a.LastModified.Compare(b.LastModified) }).LastModified
-	named, err := l.named(ctx, h.Manifest, oldest.Add(-clocks))
+	oldest := slices.MinFunc(candidates, func(a, b folder) int { return a.written.Compare(b.written) }).written
+	stop := now.Add(SweepReach)
+	if deadline, ok := ctx.Deadline(); ok {
+		stop = now.Add(deadline.Sub(now) / 2)
+	}
+	named, since, err := l.named(ctx, h.Manifest, oldest.Add(-clocks), stop)
 	if err != nil {
 		return Swept{}, fmt.Errorf("looking for what commits name: %w", err)
 	}
+	var swept Swept
 	var first, last []objects.Listed
-	for _, o := range candidates {
-		switch {
-		case named.has(o.Key):
-		case plan.IsKey(o.Key):
-			last = append(last, o)
-		default:
-			first = append(first, o)
+	for _, one := range candidates {
+		if one.written.Add(-clocks).Before(since) {
+			continue // commits that weren't read may name it
+		}
+		some := len(first) + len(last)
+		for _, o := range one.objects {
+			switch {
+			case named.has(o.Key):
+			case plan.IsKey(o.Key):
+				last = append(last, o)
+			default:
+				first = append(first, o)
+			}
+		}
+		if some < len(first)+len(last) {
+			swept.Runs++
 		}
 	}
-	var swept Swept
-	runs := map[string]bool{}
 	for _, some := range [][]objects.Listed{first, last} {
 		objects, bytes, err := l.delete(ctx, some)
 		swept.Objects += objects
@@ -84,29 +97,35 @@ func (l Ledger) Sweep(ctx context.Context) (Swept, error) {
 		if err != nil {
 			return swept, fmt.Errorf("sweeping: %w: call it again, it goes on from there", err)
 		}
-		for _, o := range some {
-			runs[runOf(o.Key, prefix)] = true
-		}
 	}
-	swept.Runs = len(runs)
 	return swept, nil
 }
 
-// leftAlone gives the objects of the runs in which everything is older than a time, and whose scheduled time is too.
-func leftAlone(listed []objects.Listed, prefix string, before time.Time) []objects.Listed {
-	var all []objects.Listed
+// folder is what is there of a run. written is when the oldest of it was.
+type folder struct {
+	objects []objects.Listed
+	written time.Time
+}
+
+// leftAlone gives the runs in which everything is older than a time, and whose scheduled time is too.
+func leftAlone(listed []objects.Listed, prefix string, before time.Time) []folder {
+	var all []folder
 	for len(listed) > 0 {
 		name := runOf(listed[0].Key, prefix)
 		// What is in no run's folder is nobody's that is known here.
 		id, err := run.ParseID(name)
 		young := err != nil || !id.Time().Before(before)
+		one := folder{written: listed[0].LastModified}
 		n := 0
 		for n < len(listed) && runOf(listed[n].Key, prefix) == name {
 			young = young || !listed[n].LastModified.Before(before)
+			if listed[n].LastModified.Before(one.written) {
+				one.written = listed[n].LastModified
+			}
 			n++
 		}
-		if !young {
-			all = append(all, listed[:n]...)
+		if one.objects = listed[:n]; !young {
+			all = append(all, one)
 		}
 		listed = listed[n:]
 	}
@@ -130,13 +149,14 @@ func (n names) has(key string) bool {
 }
 
 // named gives what the commits name from the head down to the first that was made before a time: an object is older than each commit that
-// names it, so those before it name nothing that was written since.
-func (l Ledger) named(ctx context.Context, newest *head.Ref, since time.Time) (names, error) {
-	all := names{keys: map[string]bool{}, parts: map[string]bool{}}
+// names it, so those before it name nothing that was written since. reached is how far that is true: that time, or a later one if reading had
+// to stop.
+func (l Ledger) named(ctx context.Context, newest *head.Ref, since, stop time.Time) (all names, reached time.Time, err error) {
+	all = names{keys: map[string]bool{}, parts: map[string]bool{}}
 	for ref := newest; ref != nil; {
 		c, err := l.Read(ctx, *ref)
 		if err != nil {
-			return names{}, err
+			return names{}, time.Time{}, err
 		}
 		all.keys[ref.Key] = true
 		all.keys[c.Plan.Key] = true
@@ -144,12 +164,15 @@ func (l Ledger) named(ctx context.Context, newest *head.Ref, since time.Time) (n
 		for _, o := range c.Objects() {
 			all.keys[o.Key] = true
 		}
-		if c.CommittedAt.Before(since) {
-			break
+		switch {
+		case c.CommittedAt.Before(since):
+			return all, since, nil
+		case c.Parent != nil && time.Now().After(stop):
+			return all, c.CommittedAt, nil
 		}
 		ref = c.Parent
 	}
-	return all, nil
+	return all, since, nil
 }
 
 // delete deletes objects and says how many and how large they were, also when it didn't come to its end.

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -209,6 +210,46 @@ func TestASweepThatIsBrokenOff(t *testing.T) {
 			})
 		})
 	}
+}
+
+// With time for some commits only, a sweep takes what no commit names that it read of, and leaves what older ones may name.
+func TestASweepWithoutTimeForAllCommits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		l := open(store.Client())
+		var dead []string
+		for n := range 20 {
+			must2(attempt(ctx, l, now(), fmt.Sprint("a", n), pipeline.Append))(t)
+			dead = append(dead, manifest.DataKey(orders, now(), "dead", n))
+			put(t, l.bucket, dead[n], "x")
+			time.Sleep(day)
+		}
+		slow := store.Client()
+		slow.Before = func(memory.Call) memory.Fault {
+			time.Sleep(time.Second)
+			return 0
+		}
+		short, cancel := context.WithTimeout(ctx, 24*time.Second) // for eleven commits, behind the listing and the head
+		defer cancel()
+		swept, err := open(slow).Sweep(short)
+		must(t, err)
+		whole(t, store)
+		there := store.Keys("")
+		for n, key := range dead {
+			// The newest seven runs are young. Run 9 is the last whose commit was read, and of the clocks a day is between it and what may be swept.
+			if taken := !slices.Contains(there, key); taken != (n >= 10 && n <= 12) {
+				t.Errorf("what died in run %d is gone: %v", n, taken)
+			}
+		}
+		if swept.Objects != 3 || swept.Runs != 3 {
+			t.Errorf("got %+v", swept)
+		}
+		must2(l.Sweep(ctx))(t)
+		whole(t, store)
+		if left := len(store.Keys("")) - len(named(t, store)); left != 6 {
+			t.Errorf("%d objects are left", left)
+		}
+	})
 }
 
 // A run is made whole between any two calls of a sweep.

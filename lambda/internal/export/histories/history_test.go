@@ -171,6 +171,7 @@ func newHistory(d draws, k kind, doubles doubles) *history {
 	if k.children {
 		// Functions have time for a few pages, and some exports aren't even begun by the function that planned them.
 		h.server.statement = time.Second
+		h.spec.Limits.PageRows, h.spec.Limits.PartitionRows = 2, 8
 		h.spec.Limits.FunctionRows = int64(1 + 100*d.between(0, 1, "begun by the first function"))
 	}
 	// A table that is there before the pipeline.
@@ -307,7 +308,7 @@ func (h *history) invoke(event export.Event, faulty bool) *process {
 	e := h.exporter(p)
 	ctx, cancel := context.Background(), func() {}
 	if h.kind.children {
-		ctx, cancel = context.WithTimeout(ctx, export.Reserve+time.Duration(h.between(2, 9, "seconds"))*time.Second)
+		ctx, cancel = context.WithTimeout(ctx, export.Reserve+time.Duration(h.between(2, 4, "seconds"))*time.Second)
 	}
 	h.turns.Go(func() {
 		defer cancel()
