@@ -133,6 +133,9 @@ type Bounds struct {
 	Overlap string `json:"overlap,omitempty"`
 	// To is the first value outside.
 	To string `json:"to"`
+	// Remembered is how far below To the keys are remembered for the next run, which may read again no more than that: seconds of a time column,
+	// values of an identity column.
+	Remembered int64 `json:"remembered,omitempty"`
 	// Lag says what held To back: an open transaction, its session, its age; empty when nothing did.
 	Lag string `json:"lag,omitempty"`
 }
@@ -151,7 +154,8 @@ type Counts struct {
 	// Channel is the lines of the channels, and Skipped the rows that a declared rule left out of them.
 	Channel int64 `json:"channel"`
 	Skipped int64 `json:"skipped,omitempty"`
-	// Replaced is how many halves of surrogate pairs without their other half became U+FFFD.
+	// Replaced is how many characters U+FFFD the texts have: halves of surrogate pairs without their other half became one, and a text may have
+	// held one before. 0 says that nothing was replaced.
 	Replaced int64 `json:"replaced,omitempty"`
 	// Unknown counts, by column, the values outside the declared categories.
 	Unknown map[string]int64 `json:"unknown,omitempty"`

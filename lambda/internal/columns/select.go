@@ -12,7 +12,7 @@ import (
 )
 
 // Select gives the columns that the server has to send, of those that the source has: dataset.include in its order, without dataset.drop, cast
-// where a rule says so. It gives nil when the source can be read as it is. All problems are reported at once.
+// where a rule says so, or where the driver can't read the column's text. It gives nil when the source can be read as it is. All problems are reported at once.
 func Select(described []sqlserver.Column, d pipeline.Dataset) ([]sqlserver.Selected, error) {
 	source, problems := newNames(described)
 	find := func(where, name string) int {
@@ -78,6 +78,12 @@ func Select(described []sqlserver.Column, d pipeline.Dataset) ([]sqlserver.Selec
 			continue
 		}
 		casts[i] = strings.ToLower(rule.Cast)
+	}
+	for _, i := range order {
+		// A text in UTF-8 comes as Unicode; one that the server makes of another type has the database's code page.
+		if described[i].UTF8() && casts[i] == "" {
+			casts[i] = described[i].Unicode()
+		}
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)

@@ -49,7 +49,7 @@ func (e *Exporter) newKnown(ctx context.Context, f ledger.Frozen, resolved *colu
 			return nil, fmt.Errorf("the cursor %s is not among the columns that are read: put it into dataset.include, and don't drop it", c.Column)
 		}
 		var err error
-		if k.again, err = overlapping(f.Bounds, resolved.Columns[k.cursor], k.cursor, c.Overlap); err != nil {
+		if k.again, err = overlapping(f.Bounds, resolved.Columns[k.cursor], k.cursor); err != nil {
 			return nil, err
 		}
 		k.recent = keys.NewWriter(ctx, e.Bucket, key, "recent")
@@ -71,14 +71,14 @@ func (e *Exporter) newKnown(ctx context.Context, f ledger.Frozen, resolved *colu
 }
 
 // overlapping says which rows the next run reads again: those whose cursor is within the overlap below the upper bound.
-func overlapping(b *manifest.Bounds, column columns.Column, at int, overlap int64) (func(arrow.RecordBatch, int) bool, error) {
+func overlapping(b *manifest.Bounds, column columns.Column, at int) (func(arrow.RecordBatch, int) bool, error) {
 	if pipeline.CursorKind(b.Kind) == pipeline.TimeCursor {
 		to, err := parseMoment(b.To)
 		if err != nil {
 			return nil, err
 		}
 		// A second more than is needed: the column may have a coarser step.
-		from := to.Add(-time.Duration(overlap+1) * time.Second)
+		from := to.Add(-time.Duration(b.Remembered+1) * time.Second)
 		return func(batch arrow.RecordBatch, row int) bool {
 			t, ok := column.Time(batch.Column(at), row)
 			return ok && !t.Before(from)
@@ -94,7 +94,7 @@ func overlapping(b *manifest.Bounds, column columns.Column, at int, overlap int6
 			return true
 		}
 		n, err := strconv.ParseInt(string(text), 10, 64)
-		return err != nil || n >= to-overlap
+		return err != nil || n >= to-b.Remembered
 	}, nil
 }
 

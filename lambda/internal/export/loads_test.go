@@ -207,6 +207,15 @@ func TestAnOverlapMeetsRowsThatWereCommittedLateAndLeavesOutWhatWasRead(t *testi
 			if got, want := w.amounts(), []int{1, 2, 3, 4, 10}; !slices.Equal(got, want) {
 				t.Fatalf("the runs hold %v, want %v", got, want)
 			}
+			// A larger overlap reaches no further than what is remembered; from the next run on it does.
+			s.Source.Cursor.Overlap *= 10
+			insert(t, table, at(3), 5)
+			w.run(s, 4, export.Committed)
+			insert(t, table, at(5), 6)
+			w.run(s, 6, export.Committed)
+			if got, want := w.amounts(), []int{1, 2, 3, 4, 5, 6, 10}; !slices.Equal(got, want) {
+				t.Fatalf("after the overlap grew the runs hold %v, want %v", got, want)
+			}
 		})
 	}
 }

@@ -268,13 +268,25 @@ func (e *Exporter) bounds(ctx context.Context, session Session, h ledger.Head, p
 		watermark = h.Watermark.Value
 	}
 	b.From = watermark
+	overlap := cursor.Overlap
+	if watermark != "" && cursor.Kind != pipeline.RowversionCursor {
+		// What was read further below isn't remembered: with a larger overlap it would be exported twice.
+		before, err := e.ledger().Read(ctx, *h.Manifest)
+		if err != nil {
+			return nil, err
+		}
+		if before.Bounds != nil {
+			overlap = min(overlap, before.Bounds.Remembered)
+		}
+	}
+	b.Remembered = cursor.Overlap
 	switch cursor.Kind {
 	case pipeline.RowversionCursor:
 		return b, e.rowversionBounds(ctx, session, h, p, b)
 	case pipeline.IdentityCursor:
-		return b, e.identityBounds(ctx, session, column, b, watermark, cursor.Overlap)
+		return b, e.identityBounds(ctx, session, column, b, watermark, overlap)
 	case pipeline.TimeCursor:
-		return b, timeBounds(p.Run, column, b, watermark, cursor.Overlap)
+		return b, timeBounds(p.Run, column, b, watermark, overlap)
 	}
 	return nil, fmt.Errorf("the source's cursor is of kind %q: deploy the pipeline again", cursor.Kind)
 }

@@ -232,6 +232,9 @@ func (c *connection) Survey(ctx context.Context) (Survey, error) {
 	if s.Table != nil {
 		s.Table.Collate(s.Columns)
 	}
+	if err := c.CollateResult(ctx, c.selection.Describe(), s.Columns); err != nil {
+		return Survey{}, err
+	}
 	s.Uncommitted, s.Window = c.selection.Dirty(), c.selection.Window()
 	c.table = s.Table
 	return s, nil
