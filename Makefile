@@ -29,7 +29,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r t d; do printf '  make %-14s %s\n' "$$t" "$$d"; done
 
 .PHONY: local
-local: check ## deploy and run the three pipelines on this machine; KEEP=1 leaves them up
+local: check ## deploy and run the four pipelines on this machine; KEEP=1 leaves them up
 	@$(MAKE) -j3 .local-ready
 	@bin/local up -port $(PORT) -sql-port $(SQL_PORT) $(if $(KEEP),-keep)
 

@@ -376,14 +376,18 @@ func predictionText(t report.Tick) string {
 // lookAround says what to do with an environment that is left up.
 func lookAround(e environment) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "The environment stays up. It is an AWS account of its own: any AWS tool works with\n\n")
+	fmt.Fprintf(&b, "The environment stays up. It is an AWS account of its own: any AWS tool works with this, datapipeline too:\n\n")
 	fmt.Fprintf(&b, "  export AWS_ENDPOINT_URL=%s AWS_ENDPOINT_URL_S3=%s AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=%s\n\n", e.Endpoint, e.Endpoint, region)
-	fmt.Fprintf(&b, "  aws --endpoint-url %s s3 ls --recursive s3://%s/fraud/runs/\n", e.Endpoint, e.Bucket)
-	fmt.Fprintf(&b, "  aws --endpoint-url %s stepfunctions list-executions --state-machine-arn %s\n", e.Endpoint, e.Pipelines["fraud"].StateMachine)
+	fmt.Fprintf(&b, "  aws s3 cp s3://%s/sales/head.json -                  what is committed: the newest manifest and the watermark\n", e.Bucket)
+	fmt.Fprintf(&b, "  aws s3 ls --recursive s3://%s/sales/runs/            the plans, parts, files and manifests\n", e.Bucket)
+	fmt.Fprintf(&b, "  aws stepfunctions list-executions --state-machine-arn %s\n", e.Pipelines["fraud"].StateMachine)
+	fmt.Fprintf(&b, "  go run ./cmd/datapipeline status -environment local -pipeline sales\n")
+	fmt.Fprintf(&b, "  go run ./cmd/datapipeline doctor -environment local -pipeline sales\n")
+	fmt.Fprintf(&b, "  go run ./cmd/datapipeline rebaseline -environment local -pipeline sales -reason 'the table was corrected'\n\n")
 	fmt.Fprintf(&b, "  make local-predict P=fraud                               ask the endpoint, as a client does\n")
 	fmt.Fprintf(&b, "  make local-sql Q=\"UPDATE dbo.Customers SET Churned = 1 WHERE NpsScore < 3\"\n")
 	fmt.Fprintf(&b, "  make local-tick P=churn                                  fire the next run and follow it\n")
 	fmt.Fprintf(&b, "  make local-down                                          end it\n\n")
-	fmt.Fprintf(&b, "The schedule %s is paused; `aws scheduler update-schedule` with State=ENABLED lets it fire again.", e.Pipelines["demand"].Schedule)
+	fmt.Fprintf(&b, "The schedules %s and %s are paused; `aws scheduler update-schedule` with State=ENABLED lets them fire again.", e.Pipelines["demand"].Schedule, e.Pipelines["sales"].Schedule)
 	return b.String()
 }

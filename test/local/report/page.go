@@ -7,6 +7,8 @@ import (
 	"html/template"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,8 +40,16 @@ func page() *template.Template {
 		"deref":     func(x *float64) string { return number(*x) },
 		"width":     func(start, end, of float64) string { return fmt.Sprintf("%.3f%%", 100*(end-start)/max(of, 1e-9)) },
 		"file":      filepath.Base,
-		"hasNumber": func(name string) bool { return strings.HasSuffix(name, " 1") || strings.HasSuffix(name, " 2") },
+		"hasNumber": numbered.MatchString,
+		"changed": func(ticks []Tick) bool {
+			return slices.ContainsFunc(ticks, func(t Tick) bool { return len(t.Changes) > 0 })
+		},
+		"counts":    Counts,
+		"head":      HeadText,
 		"last":      func(ticks []Tick) Tick { return ticks[len(ticks)-1] },
+		"newest":    newest,
+		"pieces":    Pieces,
+		"which":     Range,
 		"lines":     func(s string) []string { return strings.Split(strings.TrimSpace(s), "\n") },
 		"number":    number,
 		"percent":   func(x float64) float64 { return 100 * x },
@@ -51,6 +61,19 @@ func page() *template.Template {
 		"status":    status,
 		"trainings": trainings,
 	}).Parse(pageText))
+}
+
+// numbered are the steps that are runs: "fraud 1".
+var numbered = regexp.MustCompile(` \d+$`)
+
+// newest is the last run that was committed; nil when none was.
+func newest(ticks []Tick) *Tick {
+	for _, t := range slices.Backward(ticks) {
+		if t.Manifest.Load != "" {
+			return &t
+		}
+	}
+	return nil
 }
 
 // status says how a pipeline stands.

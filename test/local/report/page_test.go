@@ -9,7 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"sagemaker-datapipeline/lambda/findings"
+	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/plan"
+	"sagemaker-datapipeline/lambda/run"
 	"sagemaker-datapipeline/lambda/signature"
 	"sagemaker-datapipeline/test/local/data"
 	"sagemaker-datapipeline/test/local/heldout"
@@ -75,6 +79,27 @@ func sample() Result {
 	demand := tick("20261122t201500z", 24, heldout.Metrics{Task: "regression", Rows: 8600, RMSE: 5.82, MAE: 3.7, WAPE: .288, Naive: "QuantityLag7", NaiveWAPE: .423, Plot: scatter},
 		signature.Signature{Task: "regression", Label: "Quantity", Features: []signature.Feature{{Name: "Price"}, {Name: "Promo"}}})
 	demand.Prediction = Prediction{Request: "4.99,1", Score: 31.84, Actual: 33}
+	at := func(run run.ID, moves int64) head.Head {
+		return head.Head{Generation: 1, Run: run, Moves: moves, Manifest: &head.Ref{Run: run}}
+	}
+	everything := Tick{
+		Run: "20261122t201500z", FiredBy: "fired by its schedule, rate(1 minute)", Outcome: "succeeded", Export: "committed", Head: at("20261122t201500z", 1),
+		Plan: plan.Plan{PartitionColumn: &manifest.Column{Name: "RowVer"}, Boundaries: "histogram", Partitions: make([]plan.Partition, 4)},
+		Map:  &MapRun{Execution: "20261122t201500z-3fa93fa9", Status: "SUCCEEDED", Partitions: 4, AtOnce: 2, Succeeded: 4},
+		Manifest: manifest.Manifest{
+			Load: "append", Generation: 1, Rows: 98_950, Counts: manifest.Counts{Done: 98_950, Decoded: 98_950, Parquet: 98_950},
+			Source: manifest.Source{Isolation: "READ COMMITTED SNAPSHOT (row versions, per statement)", Guarantee: "Every row with a version within the bounds, once."},
+			Bounds: &manifest.Bounds{Column: "RowVer", To: "0x0000000000018A57"},
+			Files:  []manifest.File{{Object: manifest.Object{Key: "sales/runs/x/data/a-00000.parquet", SHA256: strings.Repeat("77ab", 16)}, Format: "parquet", Rows: 98_950}},
+		},
+	}
+	held, blocked := everything, Tick{
+		Run: "20261122t201503z", Outcome: "succeeded", Export: "blocked", Detail: "1300 row versions wait behind session 54", Head: at("20261122t201502z", 2),
+	}
+	held.Run, held.Head, held.Map = "20261122t201502z", at("20261122t201502z", 2), nil
+	held.Plan.Partitions = held.Plan.Partitions[:1]
+	held.Manifest.Bounds = &manifest.Bounds{Column: "RowVer", From: "0x0000000000018A57", To: "0x0000000000018D45", Lag: "1300 row versions wait behind an open transaction: session 54"}
+	held.Changes = []data.Change{{What: "A till's transaction stays open", Rows: 1050}}
 	return Result{
 		StartedAt: time.Date(2026, 11, 22, 20, 15, 3, 0, time.UTC), Seconds: 61.4,
 		Versions: []Version{{"machine", "linux/amd64, 2 CPUs"}, {"go", "1.26.8"}, {"node", "22.11.0"}, {"python", "3.11.7"}, {"cdk", "2.1148.1"}},
@@ -87,6 +112,10 @@ func sample() Result {
 		Pipelines: []Pipeline{
 			{Name: "fraud", Task: "binary", Endpoint: "ml-local-fraud", Schedule: "cron(0 2 * * ? *)", Ticks: []Tick{one, two}},
 			{Name: "demand", Task: "regression", Endpoint: "ml-local-demand", Schedule: "rate(1 minute)", Ticks: []Tick{demand}},
+			{
+				Name: "sales", Schedule: "rate(1 minute)", Ticks: []Tick{everything, held, blocked}, Ledger: &Ledger{Runs: 2, Table: 99_200, Files: 99_200},
+				Doctor: findings.Report{Findings: []findings.Finding{{Check: "index", Severity: findings.OK, Found: "IX_Sales_RowVer begins with RowVer"}}},
+			},
 		},
 		Notices: []Notice{{31, "[ml-local-fraud] run 20260105t010000z is in service", "Endpoint ml-local-fraud serves the model of run 20260105t010000z.\nIt was trained on 166,000 rows.", "fraud", "20260105t010000z", "succeeded"}},
 	}
@@ -127,6 +156,10 @@ func TestThePageShowsTheRun(t *testing.T) {
 	for _, want := range []string{
 		"207,506", "0.901", "28.8 %", "ml-local-fraud-20260106t010000z", "982 rows", "0.41", "0.77", "run 2: AUC 0.901",
 		strings.Repeat("3fa9", 16), "is in service", "cron(0 2 * * ? *)", "NULL", "Look at endpoint",
+		"RowVer below 0x18A57", "4 partitions by histogram, read by the distributed map, 2 at a time", "98,950 sent = 98,950 read = 98,950 in Parquet",
+		"RowVer 0x18A57 to below 0x18D45", "wait behind an open transaction: session 54", "3, blocked", "one partition, in pages",
+		"READ COMMITTED SNAPSHOT (row versions, per statement).", "is at move 2: run <code>20261122t201502z</code>", "each once",
+		"1 check is fine", "IX_Sales_RowVer begins with RowVer", "Before run 2. A till&#39;s transaction stays open: 1,050 rows",
 	} {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page does not show %q", want)
