@@ -438,6 +438,20 @@ func TestADeadlockHasOneVictim(t *testing.T) {
 	}
 }
 
+func TestReadersThatKeepWhatTheyReadAndThenWriteItAreADeadlock(t *testing.T) {
+	s, c := startOrders(t, 2)
+	for _, x := range c {
+		x.run("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "BEGIN TRAN")
+		x.is(60, "SELECT SUM(Amount) FROM dbo.Orders")
+	}
+	over := c[0].later("UPDATE dbo.Orders SET Amount = 11 WHERE Id = 1")
+	waiting(t, s, 1)
+	c[1].fails(errDeadlock, "UPDATE dbo.Orders SET Amount = 22 WHERE Id = 2")
+	if err := over(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestALostConnectionRollsBackAndLetsGo(t *testing.T) {
 	s, c := startOrders(t, 2)
 	killed, other := c[0], c[1]

@@ -129,10 +129,12 @@ func TestRandomHistoriesGoAsTheModelSays(t *testing.T) {
 				c = append(c, connect(t, s))
 				c[len(c)-1].run("SET LOCK_TIMEOUT 0")
 			}
+			fixed := connect(t, s)
+			fixed.run("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
 			c[0].run("CREATE TABLE dbo.T (" + table.columns + ", Id int NOT NULL, Amount bigint NOT NULL, Rv rowversion NOT NULL)")
 			for seed := range uint64(histories) {
 				c[0].run("TRUNCATE TABLE dbo.T")
-				h := &history{t: t, c: c, key: table.key, model: model{seeks: table.seeks, committed: map[int]modelRow{}, open: make([]*modelTransaction, clients), version: c[0].number(dbts)},
+				h := &history{t: t, c: append(c[:clients:clients], fixed), key: table.key, model: model{seeks: table.seeks, committed: map[int]modelRow{}, open: make([]*modelTransaction, clients), version: c[0].number(dbts)},
 					random: rand.New(rand.NewPCG(seed, 1))}
 				for range steps {
 					h.step(h.random.IntN(clients), h.random.IntN(rows))
@@ -146,6 +148,7 @@ func TestRandomHistoriesGoAsTheModelSays(t *testing.T) {
 						h.open[i] = nil
 					}
 				}
+				h.look(clients, true)
 				h.sees(0, "", h.committed)
 			}
 		})
@@ -159,6 +162,20 @@ type history struct {
 	key    func(id int) string
 	random *rand.Rand
 	log    []string
+	view   map[int]modelRow // what the last client's snapshot is; nil if it has none
+}
+
+// look reads in the snapshot of a client that does nothing else. It begins with a first read, and ends.
+func (h *history) look(client int, end bool) {
+	if h.view == nil {
+		h.run(client, "BEGIN TRAN", 0)
+		h.view = maps.Clone(h.committed)
+	}
+	h.sees(client, "", h.view)
+	if end {
+		h.run(client, "COMMIT", 0)
+		h.view = nil
+	}
 }
 
 func (h *history) run(client int, statement string, want int32) {
@@ -207,7 +224,7 @@ func (h *history) step(client, id int) {
 		locked = h.scanLocked(client)
 	}
 	row, there := h.model.sees(client)[id]
-	switch action := h.random.IntN(12); action {
+	switch action := h.random.IntN(13); action {
 	case 0:
 		if x == nil {
 			h.run(client, "BEGIN TRAN", 0)
@@ -276,6 +293,8 @@ func (h *history) step(client, id int) {
 			h.sees(client, "WITH (READCOMMITTEDLOCK)", h.model.sees(client))
 		}
 	case 11:
+		h.look(len(h.open), h.random.IntN(4) == 0)
+	case 12:
 		if got, want := h.c[client].number(minActive), h.minActive(); got != want {
 			h.t.Errorf("MIN_ACTIVE_ROWVERSION() is %d, want %d", got, want)
 		}
