@@ -163,6 +163,14 @@ func table(header []string, rows [][]string, right map[int]bool) string {
 	return b.String()
 }
 
+// count writes a number with what it counts: 1 file, 4 files.
+func count(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return thousands(n) + " " + what
+}
+
 // thousands writes 207506 as 207,506.
 func thousands(n int64) string {
 	s := fmt.Sprint(n)

@@ -367,8 +367,8 @@ func (r *runner) describeExport(ctx context.Context, t *report.Tick) error {
 		return fmt.Errorf("run %s: %w", t.Run, err)
 	}
 	r.say("%s", report.Reading(*t))
-	r.say("exported %s rows to %d files, %s, in %.1f s; head move %d",
-		thousands(m.Rows), len(m.Files), bytesText(m.Bytes), m.CommittedAt.Sub(m.StartedAt).Seconds(), t.Head.Moves)
+	r.say("exported %s to %s, %s, in %.1f s; head move %d",
+		count(m.Rows, "row"), count(int64(len(m.Files)), "file"), bytesText(m.Bytes), m.CommittedAt.Sub(m.StartedAt).Seconds(), t.Head.Moves)
 	return nil
 }
 

@@ -118,7 +118,7 @@ func (r *runner) append(ctx context.Context, s *shop) error {
 		}
 	}
 	close(s.booked)
-	return r.recorder.step(ctx, r.name+" all", func(ctx context.Context) (string, error) { return r.compare(ctx, db) })
+	return r.recorder.step(ctx, r.name+" rows", func(ctx context.Context) (string, error) { return r.compare(ctx, db) })
 }
 
 func changeText(c data.Change) string {
@@ -171,7 +171,7 @@ func (r *runner) appendNext(ctx context.Context, index int, want string, changes
 	if t.Export != "committed" {
 		return t.Export + ": " + t.Detail, nil
 	}
-	detail := thousands(t.Manifest.Rows) + " rows, " + report.Range(t)
+	detail := count(t.Manifest.Rows, "row") + ", " + report.Range(t)
 	if lag := t.Manifest.Bounds.Lag; lag != "" {
 		detail += "; " + lag
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"sagemaker-datapipeline/constructs/config"
 	"sagemaker-datapipeline/lambda/findings"
@@ -308,13 +310,10 @@ func (l *localRun) failed(err error, result report.Result) error {
 	return errReported
 }
 
-// summary is what came out, as two tables: what was read, and what was learnt from it.
+// summary is what came out, as two tables, what was read and what was learnt from it, and what the runs claim.
 func summary(result report.Result) string {
-	read := [][]string{}
-	learnt := [][]string{}
-	guarantees := ""
+	var read, learnt [][]string
 	for _, p := range result.Pipelines {
-		guarantee := ""
 		for i, t := range p.Ticks {
 			name := p.Name
 			if i > 0 {
@@ -324,20 +323,63 @@ func summary(result report.Result) string {
 			if p.Endpoint != "" {
 				learnt = append(learnt, []string{name, t.Run, t.HeldOut.Headline(), p.Endpoint, t.ConfigAfter, predictionText(t)})
 			}
-			if g := t.Manifest.Source.Guarantee; g != "" {
-				guarantee = g
-			}
-		}
-		guarantees += fmt.Sprintf("%s  %s\n", pad(p.Name, 8), guarantee)
-		if l := p.Ledger; l != nil {
-			guarantees += fmt.Sprintf("%s  %s\n", pad("", 8), ledgerText(*l))
 		}
 	}
-	text := table([]string{"read", "run", "export", "rows", "of", "in pieces", "gen", "head", "counts"}, read, map[int]bool{3: true, 6: true})
+	text := table([]string{"read", "run", "export", "rows", "which", "in pieces", "gen", "head", "counts"}, read, map[int]bool{3: true, 6: true})
 	if len(learnt) > 0 {
 		text += "\n" + table([]string{"learnt", "run", "on held-out rows", "endpoint", "serves", "one prediction"}, learnt, nil)
 	}
-	return text + "\nwhat the runs claim\n" + guarantees
+	return text + claims(result)
+}
+
+// claims are the guarantees, each once with the pipelines that give it, and the doctors' and the comparison's words.
+func claims(result report.Result) string {
+	var claimed []string
+	by := map[string][]string{}
+	rest := ""
+	for _, p := range result.Pipelines {
+		for _, t := range p.Ticks {
+			g := t.Manifest.Source.Guarantee
+			if g == "" || slices.Contains(by[g], p.Name) {
+				continue
+			}
+			if len(by[g]) == 0 {
+				claimed = append(claimed, g)
+			}
+			by[g] = append(by[g], p.Name)
+		}
+		if p.Ledger != nil {
+			rest += "\n" + wrap(p.Name+", looked up: ", ledgerText(*p.Ledger))
+		}
+		for _, f := range p.Doctor.Findings {
+			if f.Severity != findings.OK {
+				rest += "\n" + wrap(fmt.Sprintf("%s, the doctor's %s: ", p.Name, f.Severity), f.Found+" → "+f.Remedy)
+			}
+		}
+	}
+	text := ""
+	for _, g := range claimed {
+		text += "\n" + wrap(strings.Join(by[g], ", ")+": ", g)
+	}
+	return text + rest
+}
+
+// wrap breaks a text into lines of at most 120 characters behind its first words.
+func wrap(first, text string) string {
+	var b strings.Builder
+	line := first
+	for i, word := range strings.Fields(text) {
+		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > 120 {
+			b.WriteString(line + "\n")
+			line = "  " + word
+			continue
+		}
+		if i > 0 {
+			line += " "
+		}
+		line += word
+	}
+	return b.String() + line + "\n"
 }
 
 func readRow(name string, t report.Tick) []string {
@@ -360,9 +402,9 @@ func readRow(name string, t report.Tick) []string {
 // ledgerText says whether the runs of an append load hold the table.
 func ledgerText(l report.Ledger) string {
 	if l.Exact() {
-		return fmt.Sprintf("Looked up: the %d runs hold the %s rows of the table, each once.", l.Runs, thousands(l.Table))
+		return fmt.Sprintf("the %d runs hold the %s rows of the table, each once.", l.Runs, thousands(l.Table))
 	}
-	return fmt.Sprintf("Looked up: of %s rows of the table, %d are missing and %d there twice; %d others.", thousands(l.Table), l.Missing, l.Twice, l.Other)
+	return fmt.Sprintf("of %s rows of the table, %d are missing and %d there twice; %d others.", thousands(l.Table), l.Missing, l.Twice, l.Other)
 }
 
 // predictionText says what the endpoint answered for the row to show, and what was true.

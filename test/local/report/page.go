@@ -35,7 +35,6 @@ func page() *template.Template {
 		"bytes":     bytesText,
 		"clock":     func(r Result, at float64) string { return clock(r.StartedAt, at) },
 		"curves":    curves,
-		"duration":  func(start, end float64) string { return seconds(end - start) },
 		"features":  features,
 		"deref":     func(x *float64) string { return number(*x) },
 		"width":     func(start, end, of float64) string { return fmt.Sprintf("%.3f%%", 100*(end-start)/max(of, 1e-9)) },
@@ -47,6 +46,7 @@ func page() *template.Template {
 		"counts":    Counts,
 		"head":      HeadText,
 		"last":      func(ticks []Tick) Tick { return ticks[len(ticks)-1] },
+		"lanes":     lanes,
 		"newest":    newest,
 		"pieces":    Pieces,
 		"which":     Range,
@@ -65,6 +65,34 @@ func page() *template.Template {
 
 // numbered are the steps that are runs: "fraud 1".
 var numbered = regexp.MustCompile(` \d+$`)
+
+// lane is what is on one line of the timeline: a step, or all runs of a pipeline.
+type lane struct {
+	Name, Took string
+	Steps      []Step
+}
+
+// lanes puts the runs of each pipeline on one line. A step of which the record isn't closed takes no time.
+func lanes(steps []Step) []lane {
+	var all []lane
+	for _, s := range steps {
+		name := numbered.ReplaceAllString(s.Name, "")
+		i := slices.IndexFunc(all, func(l lane) bool { return l.Name == name })
+		if i < 0 {
+			i, all = len(all), append(all, lane{Name: name})
+		}
+		s.End = max(s.Start, s.End)
+		all[i].Steps = append(all[i].Steps, s)
+	}
+	for i := range all {
+		l := &all[i]
+		last := l.Steps[len(l.Steps)-1]
+		if l.Took = last.State; last.State == Done {
+			l.Took = seconds(last.End - l.Steps[0].Start)
+		}
+	}
+	return all
+}
 
 // newest is the last run that was committed; nil when none was.
 func newest(ticks []Tick) *Tick {

@@ -43,9 +43,9 @@ func sample() Result {
 	tick := func(run string, start float64, h heldout.Metrics, s signature.Signature) Tick {
 		at := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
 		return Tick{
-			Run: run, FiredBy: "invoked with its scheduled time", Start: start, End: start + 9, Outcome: "succeeded",
+			Run: run, FiredBy: "invoked with its scheduled time", Start: start, End: start + 9, Outcome: "succeeded", Export: "committed",
 			Manifest: manifest.Manifest{
-				Rows: 207_506, Bytes: 31_004_120, StartedAt: at, CommittedAt: at.Add(2300 * time.Millisecond),
+				Load: "full", Generation: 1, Rows: 207_506, Bytes: 31_004_120, StartedAt: at, CommittedAt: at.Add(2300 * time.Millisecond),
 				Source: manifest.Source{Guarantee: "Each row that was committed when the statement began, once."},
 				Files: []manifest.File{
 					{Object: manifest.Object{Key: "fraud/runs/x/data/a/part-00000.parquet", Bytes: 9_812_223, SHA256: strings.Repeat("3fa9", 16)}, Format: "parquet", Rows: 207_506},
@@ -156,7 +156,7 @@ func TestThePageShowsTheRun(t *testing.T) {
 	for _, want := range []string{
 		"207,506", "0.901", "28.8 %", "ml-local-fraud-20260106t010000z", "982 rows", "0.41", "0.77", "run 2: AUC 0.901",
 		strings.Repeat("3fa9", 16), "is in service", "cron(0 2 * * ? *)", "NULL", "Look at endpoint",
-		"RowVer below 0x18A57", "4 partitions by histogram, read by the distributed map, 2 at a time", "98,950 sent = 98,950 read = 98,950 in Parquet",
+		"RowVer below 0x18A57", "4 partitions by histogram, read by the distributed map, 2 at a time", "sent = read = Parquet",
 		"RowVer 0x18A57 to below 0x18D45", "wait behind an open transaction: session 54", "3, blocked", "one partition, in pages",
 		"READ COMMITTED SNAPSHOT (row versions, per statement).", "is at move 2: run <code>20261122t201502z</code>", "each once",
 		"1 check is fine", "IX_Sales_RowVer begins with RowVer", "Before run 2. A till&#39;s transaction stays open: 1,050 rows",

@@ -61,17 +61,17 @@ func Isolation(t Tick) string {
 	return name
 }
 
-// Counts shows the sides of the export that agree.
+// Counts shows the sides of the export that agree: in words where all of them are the number of rows.
 func Counts(t Tick) string {
-	c := t.Manifest.Counts
-	text := fmt.Sprintf("%s sent = %s read = %s in Parquet", number(c.Done), number(c.Decoded), number(c.Parquet))
-	if len(t.Manifest.Channels) > 0 {
-		text += fmt.Sprintf(" = %s in channels", number(c.Channel))
-		if c.Skipped > 0 {
-			text += fmt.Sprintf(" + %s skipped", number(c.Skipped))
-		}
+	c, channels := t.Manifest.Counts, len(t.Manifest.Channels) > 0
+	if c.Check(channels) != nil || c.Repeated > 0 || c.Skipped > 0 {
+		return fmt.Sprintf("%s sent, %s read, %s read before, %s in Parquet, %s in channels, %s skipped",
+			number(c.Done), number(c.Decoded), number(c.Repeated), number(c.Parquet), number(c.Channel), number(c.Skipped))
 	}
-	return text
+	if channels {
+		return "sent = read = Parquet = channels"
+	}
+	return "sent = read = Parquet"
 }
 
 // HeadText says where the head stood after a run.
