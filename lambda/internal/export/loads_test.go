@@ -428,6 +428,22 @@ func TestATrainingWindowIsTheRunsOfOneGenerationThatItReaches(t *testing.T) {
 	}
 }
 
+func TestAnAppendLoadReadsABaseTableOnly(t *testing.T) {
+	table := events(t)
+	insert(t, table, tick, 1)
+	for _, c := range []struct{ name, create string }{
+		{"a view", "CREATE VIEW %s AS SELECT Id, At, Amount, Version FROM " + table},
+		{"a synonym", "CREATE SYNONYM %s FOR " + table},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			name := fmt.Sprintf("dbo.Behind%d", worlds.Add(1))
+			execute(t, fmt.Sprintf(c.create, name))
+			w.refused(appending(name, byVersion), 0, "is "+c.name, "["+export.NotABaseTable+"]")
+		})
+	}
+}
+
 func TestOutsideItsHoursTheDatabaseIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	s := spec(pipeline.Source{Table: orders(t, 100)}, ordersDataset)

@@ -42,6 +42,7 @@ const (
 	HiddenData          = "HiddenData"
 	FullScan            = "FullScan"
 	ReadOnlyDatabase    = "ReadOnlyDatabase"
+	NotABaseTable       = "NotABaseTable"
 	NoHistory           = "NoHistory"
 )
 
@@ -143,6 +144,10 @@ func (e *Exporter) checkSource(survey Survey) error {
 	}
 	if source.Load == pipeline.Append && survey.Identity.ReadOnly {
 		return refuse(ReadOnlyDatabase, "the database %s is a read-only replica, and an append load needs the primary: a bound that is read on a replica doesn't know the primary's open transactions; correct the host", survey.Identity.Database)
+	}
+	if t := survey.Table; source.Load == pipeline.Append && t != nil && t.Kind != "" && t.Kind != "table" {
+		return refuse(NotABaseTable, "%s is a %s, and an append load reads a base table of this database: behind another object its rows may change, or have the row versions of another database; name the table itself",
+			survey.From, t.Kind)
 	}
 	limit := orDefault(e.Spec.Limits.MaxScanRows, DefaultMaxScanRows)
 	if t := survey.Table; t != nil && t.Rows > limit && !source.Accepts(pipeline.AcceptFullScan) {

@@ -64,7 +64,7 @@ func FromDestination(spec pipeline.Spec, b []byte) Notice {
 	function := functionName(r.RequestContext.FunctionARN)
 
 	var m strings.Builder
-	fmt.Fprintf(&m, "Run %s of %s failed at export. No model was trained on it, and the endpoint serves what it served before.\n\n", id, name)
+	fmt.Fprintf(&m, "Run %s of %s failed at export. %s\n\n", id, name, unchanged(spec))
 	fmt.Fprintf(&m, "Why: %s\n\n", cause)
 	if remedy != "" {
 		fmt.Fprintf(&m, "What to do: %s\n\n", remedy)
@@ -73,7 +73,7 @@ func FromDestination(spec pipeline.Spec, b []byte) Notice {
 		fmt.Fprintf(&m, "It was tried %d times.\n\n", n)
 	}
 	if function != "" {
-		fmt.Fprintf(&m, "Where to look: the log of the function %s, request id %s.\n", function, r.RequestContext.RequestID)
+		fmt.Fprintf(&m, "Where to look: the log of the function %s, %s.\n", function, whichCall(r.RequestContext.RequestID))
 		if payload != "" {
 			fmt.Fprintf(&m, "To run it again, which does nothing twice: aws lambda invoke --function-name %s --invocation-type Event --cli-binary-format raw-in-base64-out --payload '%s' /dev/stdout\n", function, payload)
 		}
@@ -83,6 +83,22 @@ func FromDestination(spec pipeline.Spec, b []byte) Notice {
 		Message:    m.String(),
 		Attributes: map[string]string{"pipeline": spec.Pipeline, "run": id, "outcome": Failed},
 	}
+}
+
+// unchanged says what stays as it was.
+func unchanged(spec pipeline.Spec) string {
+	if spec.Dataset.Format == pipeline.NoChannels {
+		return "Nothing of it is committed; what was committed before stays."
+	}
+	return "No model was trained on it, and the endpoint serves what it served before."
+}
+
+// whichCall says what to look for in the log: of a large export that the state machine gave up, its execution.
+func whichCall(id string) string {
+	if strings.HasPrefix(id, "arn:") {
+		return "which the execution " + id + " invoked"
+	}
+	return "request id " + id
 }
 
 // runOf gives the id of the run that an event asked for, and the event that asks for it again.
