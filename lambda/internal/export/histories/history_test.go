@@ -61,6 +61,7 @@ type history struct {
 	chance *rand.Rand
 	spec   pipeline.Spec
 	nextID int64
+	round  int
 
 	processes []*process
 	handed    []*execution
@@ -149,10 +150,7 @@ func newHistory(d draws, k kind, doubles doubles) *history {
 		h.spec.Source.OnChange = pipeline.FailOnChange
 	}
 	if k.cursor != "" {
-		column := "Version"
-		if k.cursor == pipeline.IdentityCursor {
-			column = "Id"
-		}
+		column := map[pipeline.CursorKind]string{pipeline.RowversionCursor: "Version", pipeline.IdentityCursor: "Id", pipeline.TimeCursor: "At"}[k.cursor]
 		h.spec.Source.Cursor = &pipeline.Cursor{Kind: k.cursor, Column: column, Overlap: k.overlap}
 	}
 	if k.channels {
@@ -174,6 +172,7 @@ func newHistory(d draws, k kind, doubles doubles) *history {
 		h.spec.Limits.PageRows, h.spec.Limits.PartitionRows = 2, 8
 		h.spec.Limits.FunctionRows = int64(1 + 100*d.between(0, 1, "begun by the first function"))
 	}
+	h.server.clock = tick(-1).Time()
 	// A table that is there before the pipeline.
 	t := h.server.begin()
 	for range d.between(0, 8, "rows before") {
@@ -195,7 +194,8 @@ const rounds = 5
 // play runs the history to its end, and says what is wrong with what is committed then.
 func (h *history) play() error {
 	defer h.drain()
-	for round := range rounds {
+	for h.round = range rounds {
+		round := h.round
 		if h.kind.restores && h.between(0, 9, "restored") == 0 {
 			h.server.restore(h.chance.IntN(len(h.server.committed)))
 			h.note("restored")
@@ -582,6 +582,8 @@ func (h *history) change(t *transaction) {
 
 func (h *history) insert(t *transaction) {
 	h.nextID++
+	// Clocks differ, and rows are of some time before they are written.
+	h.server.clock = tick(h.round).Time().Add(time.Duration(h.chance.IntN(36_000_000_000)-24_000_000_000) * 100)
 	h.server.write(t, h.nextID)
 	h.note("row %d has version %d", h.nextID, h.server.versions)
 }
@@ -744,7 +746,7 @@ func (h *history) met(chain []ledger.Commit, generation int, r row) bool {
 	}
 	return slices.ContainsFunc(chain, func(c ledger.Commit) bool {
 		committed := h.server.committed[h.began[c.Run]][r.id] == r
-		return c.Generation == generation && committed && (c.Bounds.From == "" || r.id >= integer(c.Bounds.From)) && r.id < integer(c.Bounds.To)
+		return c.Generation == generation && committed && within(r, c.Bounds)
 	})
 }
 

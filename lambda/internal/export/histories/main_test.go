@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"sagemaker-datapipeline/lambda/internal/columns"
 	"sagemaker-datapipeline/lambda/internal/objects"
@@ -39,7 +40,7 @@ func warm() error {
 	if err != nil {
 		return err
 	}
-	if err := batcher.Append([]any{int64(1), int64(1), int64(1), make([]byte, 8)}); err != nil {
+	if err := batcher.Append([]any{int64(1), int64(1), int64(1), make([]byte, 8), time.Now()}); err != nil {
 		return err
 	}
 	bucket := objects.NewBucket(memory.New().Client(), "data", "", 1)

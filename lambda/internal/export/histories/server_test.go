@@ -19,6 +19,7 @@ import (
 	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/internal/export"
 	"sagemaker-datapipeline/lambda/internal/sqlserver"
+	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/plan"
 	"sagemaker-datapipeline/lambda/run"
 )
@@ -37,6 +38,8 @@ const (
 // transaction commits; the value is another one for each time that a row is written.
 type server struct {
 	isolation isolation
+	// clock is what a writer takes for the time.
+	clock time.Time
 	// statement is how long a statement takes.
 	statement time.Duration
 	// versions is @@DBTS, values the last value that was given.
@@ -56,6 +59,7 @@ type state map[int64]row
 type row struct {
 	id, value int64
 	version   uint64
+	at        time.Time
 }
 
 // transaction is what an open transaction wrote; nil for a row that it deleted.
@@ -89,7 +93,7 @@ func (s *server) write(t *transaction, id int64) {
 	if t.lowest == 0 {
 		t.lowest = s.versions
 	}
-	t.writes[id] = &row{id: id, value: s.values, version: s.versions}
+	t.writes[id] = &row{id: id, value: s.values, version: s.versions, at: s.clock}
 }
 
 func (s *server) delete(t *transaction, id int64) {
@@ -152,7 +156,8 @@ var (
 	valueColumn   = sqlserver.Column{Name: "Value", Type: "bigint", Length: -1, Precision: -1, Scale: -1}
 	versionColumn = sqlserver.Column{Name: "Version", Type: "timestamp", Length: 8, Precision: -1, Scale: -1}
 	amountColumn  = sqlserver.Column{Name: "Amount", Type: "bigint", Length: -1, Precision: -1, Scale: -1}
-	tableColumns  = []sqlserver.Column{idColumn, valueColumn, amountColumn, versionColumn}
+	atColumn      = sqlserver.Column{Name: "At", Type: "datetime2", Length: -1, Precision: -1, Scale: 7}
+	tableColumns  = []sqlserver.Column{idColumn, valueColumn, amountColumn, versionColumn, atColumn}
 )
 
 // of gives a column's value.
@@ -162,6 +167,8 @@ func (r row) of(c sqlserver.Column) any {
 		return r.id
 	case versionColumn.Name:
 		return binary.BigEndian.AppendUint64(nil, r.version)
+	case atColumn.Name:
+		return r.at
 	}
 	return r.value
 }
@@ -303,25 +310,34 @@ func (s *session) Read(_ context.Context, r export.Reading) (export.Rows, error)
 // where is the condition of a statement.
 func (s *session) where(r export.Reading) func(row) bool {
 	return func(one row) bool {
-		if b := r.Bounds; b != nil {
-			value := one.version
-			number := func(text string) uint64 {
-				n, err := sqlserver.ParseRowversion(text)
-				if err != nil {
-					panic(err)
-				}
-				return n
-			}
-			if b.Column == idColumn.Name {
-				value, number = uint64(one.id), func(text string) uint64 { return uint64(integer(text)) }
-			}
-			if value >= number(b.To) || b.From != "" && value < number(b.From) {
-				return false
-			}
+		if b := r.Bounds; b != nil && !within(one, b) {
+			return false
 		}
 		p := r.Page
 		return p == nil || !p.Range.Null && inRange(one.id, p.Range) && (p.After == nil || one.id > integer(*p.After))
 	}
+}
+
+// within says whether a row is within the bounds of an append load.
+func within(one row, b *manifest.Bounds) bool {
+	compare := func(text string) int {
+		switch b.Column {
+		case idColumn.Name:
+			return cmp.Compare(one.id, integer(text))
+		case atColumn.Name:
+			t, err := time.Parse("2006-01-02T15:04:05", text)
+			if err != nil {
+				panic(err)
+			}
+			return one.at.Compare(t)
+		}
+		version, err := sqlserver.ParseRowversion(text)
+		if err != nil {
+			panic(err)
+		}
+		return cmp.Compare(one.version, version)
+	}
+	return compare(b.To) < 0 && (b.From == "" || compare(b.From) >= 0)
 }
 
 func inRange(id int64, r plan.Range) bool {
