@@ -48,6 +48,9 @@ type Source struct {
 	// What a run is one state of. `statement` is what the database's isolation of one statement gives; `snapshot` is one
 	// SNAPSHOT transaction on one connection, which the database has to allow.
 	Consistency pipeline.Consistency `json:"consistency" default:"statement" enum:"statement,snapshot"`
+	// Whether the server counts the rows by COUNT_BIG in the snapshot that they are read in, for the run to compare. It costs the
+	// server a second scan. With the consistency `snapshot` only: a count of another moment would prove nothing.
+	CountRows bool `json:"countRows" default:"false"`
 	// A column that never changes in a row, such as its identity. The load is read in pages and ranges of it, over several
 	// connections and functions: a table of any size. Without it, one statement reads everything.
 	PartitionBy string `json:"partitionBy"`

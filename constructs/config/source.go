@@ -33,6 +33,12 @@ func (v validator) source(s *Source, n *node) {
 	if s.PartitionBy != "" {
 		v.derived(*s, path("partitionBy"), "partitionBy")
 	}
+	if s.CountRows {
+		if s.Consistency != pipeline.Snapshot {
+			v.add(path("countRows"), `got true with the consistency "`+string(s.Consistency)+`"`, `write "consistency": "snapshot", or leave it out: rows that are counted at another moment than they are read may be others`)
+		}
+		v.derived(*s, path("countRows"), "countRows")
+	}
 	for i, consent := range s.Accept {
 		for _, before := range s.Accept[:i] {
 			if consent == before {

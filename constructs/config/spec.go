@@ -30,6 +30,7 @@ func (s Source) spec() pipeline.Source {
 		Load:           s.Load,
 		WindowSeconds:  s.Window.seconds(),
 		Consistency:    s.Consistency,
+		CountRows:      s.CountRows,
 		PartitionBy:    s.PartitionBy,
 		Cursor:         s.Cursor.spec(),
 		OnChange:       s.OnChange,

@@ -157,6 +157,7 @@ func TestEveryMistakeIsNamedWithItsPathItsValueAndItsRemedy(t *testing.T) {
 		"a window in two units":                              {edits{pipe + "source", `{"query": "queries/window.sql", "window": {"days": 90, "hours": 2}}`}, pipe + "source.window", "has days and hours", "keep exactly one"},
 		"a window of no length":                              {edits{pipe + "source", `{"query": "queries/window.sql", "window": {"days": 0}}`}, pipe + "source.window.days", "got 0", "from 1"},
 		"a snapshot over ranges":                             {edits{churn + "source.consistency", `"snapshot"`, churn + "source.partitionBy", `"CustomerId"`}, churn + "source.partitionBy", `beside the consistency "snapshot"`, "connections can't share a snapshot"},
+		"counted rows without a snapshot":                    {edits{churn + "source.countRows", `true`}, churn + "source.countRows", `the consistency "statement"`, "may be others"},
 		"a snapshot over connections":                        {edits{churn + "source.consistency", `"snapshot"`, churn + "export.connections", `4`}, churn + "export.connections", "got 4", "one statement is read by one connection"},
 		"connections without ranges":                         {edits{pipe + "export.connections", `4`}, pipe + "export.connections", "got 4", "source.partitionBy"},
 		"more connections than anybody should open":          {edits{churn + "export.connections", `33`, churn + "source.partitionBy", `"CustomerId"`}, churn + "export.connections", "got 33", "from 1 to 32"},

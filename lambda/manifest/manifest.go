@@ -143,6 +143,8 @@ type Bounds struct {
 // Counts are the sides of the export that agree, always: Decoded = Done, and Decoded = Parquet + Repeated, and
 // Parquet = Channel + Skipped where there are channels.
 type Counts struct {
+	// Counted is the server's COUNT_BIG in the same snapshot, where it was asked for; nil otherwise.
+	Counted *int64 `json:"counted,omitempty"`
 	// Done is what the server's DONE tokens said.
 	Done int64 `json:"done"`
 	// Decoded is the rows that were read from the stream.
@@ -163,6 +165,9 @@ type Counts struct {
 
 // Add adds the counts of another part.
 func (c *Counts) Add(o Counts) {
+	if o.Counted != nil {
+		c.Counted = o.Counted // of the only part: a snapshot is of one connection
+	}
 	c.Done += o.Done
 	c.Decoded += o.Decoded
 	c.Repeated += o.Repeated
@@ -181,6 +186,8 @@ func (c *Counts) Add(o Counts) {
 // Check says which sides don't agree. channels says whether there are any.
 func (c Counts) Check(channels bool) error {
 	switch {
+	case c.Counted != nil && *c.Counted != c.Decoded:
+		return fmt.Errorf("the server counted %d rows in the snapshot, and %d were read in it: this is a fault of the export", *c.Counted, c.Decoded)
 	case c.Done != c.Decoded:
 		return fmt.Errorf("the server said that it sent %d rows, and %d were read: the result broke off, or this is a fault of the export", c.Done, c.Decoded)
 	case c.Decoded != c.Parquet+c.Repeated:

@@ -47,6 +47,8 @@ type Source struct {
 	WindowSeconds int64 `json:"windowSeconds,omitempty"`
 	// Consistency is what a full load is one state of.
 	Consistency Consistency `json:"consistency,omitempty"`
+	// CountRows has the server count the rows, by COUNT_BIG in the snapshot that they are read in. It costs the server a second scan.
+	CountRows bool `json:"countRows,omitempty"`
 	// PartitionBy is an immutable column by whose ranges a load is read in pages, over several connections and functions. Empty:
 	// one statement on one connection.
 	PartitionBy string `json:"partitionBy,omitempty"`

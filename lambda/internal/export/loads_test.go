@@ -326,10 +326,11 @@ func TestWhatOneFunctionDoesNotFinishIsReadByOthersAndCommittedOnce(t *testing.T
 func TestASnapshotIsOneStateWhateverIsWrittenMeanwhile(t *testing.T) {
 	w := newWorld(t)
 	table := orders(t, 300)
-	s := spec(pipeline.Source{Table: table, Consistency: pipeline.Snapshot}, ordersDataset)
+	s := spec(pipeline.Source{Table: table, Consistency: pipeline.Snapshot, CountRows: true}, ordersDataset)
 	w.run(s, 0, export.Committed)
-	if m := w.committed(); m.Rows != 300 || !strings.HasPrefix(m.Source.Isolation, "SNAPSHOT") {
-		t.Fatalf("got %+v", m.Source)
+	m := w.committed()
+	if m.Rows != 300 || !strings.HasPrefix(m.Source.Isolation, "SNAPSHOT") || m.Counts.Counted == nil || *m.Counts.Counted != 300 {
+		t.Fatalf("got %+v, %+v", m.Source, m.Counts)
 	}
 }
 

@@ -141,7 +141,15 @@ func (e *Exporter) readSegment(ctx context.Context, log *slog.Logger, f ledger.F
 		if err := session.BeginSnapshot(ctx); err != nil {
 			return manifest.Part{}, err
 		}
+		if e.Spec.Source.CountRows {
+			counted, err := session.Count(ctx, reading)
+			if err != nil {
+				return manifest.Part{}, err
+			}
+			part.Counts.Counted = &counted
+		}
 	}
+	counted := part.Counts.Counted
 	rows := &result{ctx: ctx, session: session, reading: reading, limit: seconds(e.Spec.Limits.StatementTimeoutSeconds, DefaultStatementTimeout)}
 	if f.PartitionColumn != nil {
 		column, ok := findColumn(survey.Columns, f.PartitionColumn.Name)
@@ -161,7 +169,7 @@ func (e *Exporter) readSegment(ctx context.Context, log *slog.Logger, f ledger.F
 		return manifest.Part{}, err
 	}
 	part.Counts, part.Files, part.Smoke, part.Keys, part.Recent = s.counts, s.files, s.smoke, s.keys, s.recent
-	part.Counts.Done = rows.done
+	part.Counts.Done, part.Counts.Counted = rows.done, counted
 	part.Statements = rows.statements
 	part.Last = !rows.stopped
 	if rows.stopped {

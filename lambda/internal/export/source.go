@@ -37,6 +37,8 @@ type Session interface {
 	Boundaries(ctx context.Context, column sqlserver.Column, ranges int) ([]string, string, error)
 	// BeginSnapshot begins the SNAPSHOT transaction that what is read afterwards belongs to.
 	BeginSnapshot(ctx context.Context) error
+	// Count counts what a Reading without a page reads.
+	Count(ctx context.Context, r Reading) (int64, error)
 	// Read begins to read.
 	Read(ctx context.Context, r Reading) (Rows, error)
 	Close() error
@@ -253,6 +255,10 @@ func (c *connection) Boundaries(ctx context.Context, column sqlserver.Column, ra
 		return nil, sqlserver.OnePartition, nil // a query has no statistics
 	}
 	return c.Session.Boundaries(ctx, *c.table, column, ranges)
+}
+
+func (c *connection) Count(ctx context.Context, r Reading) (int64, error) {
+	return c.Session.Count(ctx, c.selection.Count(r.Bounds, r.Cursor))
 }
 
 func (c *connection) Read(ctx context.Context, r Reading) (Rows, error) {

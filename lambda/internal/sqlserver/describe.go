@@ -3,6 +3,7 @@ package sqlserver
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	mssql "github.com/microsoft/go-mssqldb"
 )
@@ -42,6 +43,20 @@ func (s *Session) DescribeColumns(ctx context.Context, st Statement) (columns []
 		err = r.fault(nil)
 	}
 	return columns, errors.Join(err, r.Close())
+}
+
+// Count gives what a statement that Selection.Count made counts.
+func (s *Session) Count(ctx context.Context, st Statement) (int64, error) {
+	rows, err := s.rowsOf(ctx, st)
+	if err != nil {
+		return 0, err
+	}
+	if len(rows) == 1 {
+		if n, ok := rows[0][0].(int64); ok {
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("counting the rows of %s gave no number", st.From)
 }
 
 // set sends a setting that can be done without.

@@ -131,6 +131,14 @@ func (x *Selection) All(cols []Selected, b *manifest.Bounds, cursor *Column) Sta
 	return s.statement("")
 }
 
+// Count counts the rows that All reads.
+func (x *Selection) Count(b *manifest.Bounds, cursor *Column) Statement {
+	s := x.start(nil, "")
+	s.head = "SELECT COUNT_BIG(*) FROM " + x.fromClause()
+	s.bounds(b, cursor)
+	return s.statement("")
+}
+
 // Page reads at most rows rows of a range of the key, in the key's order, and with unique false also all further rows that have the
 // last one's value, so that the next page can begin after it. after, when it isn't nil, is the last value of the page before and takes
 // the place of r.From. A range of NULL is read whole; any other has no NULL in it.

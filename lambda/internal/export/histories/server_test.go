@@ -282,6 +282,20 @@ func (s *session) Close() error { return nil }
 // lockWaits is how often a reader looks at a row that is held before it gives up.
 const lockWaits = 3
 
+func (s *session) Count(ctx context.Context, r export.Reading) (int64, error) {
+	counted, err := s.Read(ctx, r)
+	if err != nil {
+		return 0, err
+	}
+	for n := int64(0); ; n++ {
+		if _, err := counted.Next(); errors.Is(err, io.EOF) {
+			return n, nil
+		} else if err != nil {
+			return 0, err
+		}
+	}
+}
+
 func (s *session) Read(_ context.Context, r export.Reading) (export.Rows, error) {
 	if err := s.step("read"); err != nil {
 		return nil, err
