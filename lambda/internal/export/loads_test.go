@@ -19,9 +19,7 @@ import (
 // events makes a table that is added to, and gives its name.
 func events(t *testing.T) string {
 	t.Helper()
-	name := fmt.Sprintf("dbo.Events%d", worlds.Add(1))
-	execute(t, "CREATE TABLE "+name+" (Id int IDENTITY(1,1) NOT NULL PRIMARY KEY, At datetime2(3) NOT NULL, Amount int NOT NULL, Version rowversion NOT NULL)")
-	return name
+	return createTable(t, "Events", "Id int IDENTITY(1,1) NOT NULL PRIMARY KEY, At datetime2(3) NOT NULL, Amount int NOT NULL, Version rowversion NOT NULL")
 }
 
 func insert(t *testing.T, table string, at time.Time, amounts ...int) {
@@ -221,8 +219,7 @@ func TestAnOverlapMeetsRowsThatWereCommittedLateAndLeavesOutWhatWasRead(t *testi
 }
 
 func TestPagesOverSeveralConnectionsHoldEveryRowOnce(t *testing.T) {
-	table := fmt.Sprintf("dbo.Pages%d", worlds.Add(1))
-	execute(t, "CREATE TABLE "+table+" (Id int NOT NULL PRIMARY KEY, Grp int NULL, Guid uniqueidentifier NOT NULL, Amount int NOT NULL)")
+	table := createTable(t, "Pages", "Id int NOT NULL PRIMARY KEY, Grp int NULL, Guid uniqueidentifier NOT NULL, Amount int NOT NULL")
 	var values []string
 	for i := range 1000 {
 		group := strconv.Itoa(i % 7 * (i % 3))
@@ -413,8 +410,7 @@ func TestARunOfThePastIsMadeOnlyWhereItsRowsAreKnown(t *testing.T) {
 
 func TestATrainingWindowIsTheRunsOfOneGenerationThatItReaches(t *testing.T) {
 	w := newWorld(t)
-	table := fmt.Sprintf("dbo.Events%d", worlds.Add(1))
-	execute(t, "CREATE TABLE "+table+" (Id int IDENTITY(1,1) NOT NULL PRIMARY KEY, At datetime2(3) NOT NULL, Amount int NOT NULL, Weight int NOT NULL DEFAULT 7, Version rowversion NOT NULL)")
+	table := createTable(t, "Events", "Id int IDENTITY(1,1) NOT NULL PRIMARY KEY, At datetime2(3) NOT NULL, Amount int NOT NULL, Weight int NOT NULL DEFAULT 7, Version rowversion NOT NULL")
 	s := appending(table, byVersion)
 	s.Dataset = pipeline.Dataset{Format: pipeline.CSV, Task: pipeline.Regression, Key: []string{"Id"}, Label: "Amount", Features: []string{"Weight"}, Split: pipeline.Split{Train: 1, Salt: "s"}, WindowSeconds: 11 * 60}
 	for n := range 4 {
@@ -457,8 +453,7 @@ func TestOutsideItsHoursTheDatabaseIsLeftAlone(t *testing.T) {
 
 func TestWhatIsHiddenFromTheLoginIsNamed(t *testing.T) {
 	w := newWorld(t)
-	table := fmt.Sprintf("dbo.Masked%d", worlds.Add(1))
-	execute(t, "CREATE TABLE "+table+" (Id int NOT NULL PRIMARY KEY, Email varchar(50) MASKED WITH (FUNCTION = 'default()') NOT NULL)")
+	table := createTable(t, "Masked", "Id int NOT NULL PRIMARY KEY, Email varchar(50) MASKED WITH (FUNCTION = 'default()') NOT NULL")
 	execute(t, "INSERT INTO "+table+" (Id, Email) VALUES (1, 'a@example.com')")
 	s := spec(pipeline.Source{Table: table}, pipeline.Dataset{Format: pipeline.NoChannels, Key: []string{"Id"}})
 	w.setSecret(secretText(map[string]any{"username": masked}))

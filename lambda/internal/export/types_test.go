@@ -57,12 +57,11 @@ func TestEveryTypeArrivesInParquetAsItIsInTheTable(t *testing.T) {
 		{"varbinary(max)", "BLOB", []string{"0x0A"}, []string{`b'\n'`}},
 	}
 	w := newWorld(t)
-	table := fmt.Sprintf("dbo.Types%d", worlds.Add(1))
 	definition := []string{"Id int NOT NULL PRIMARY KEY", "Label bit NOT NULL"}
 	for i, c := range cases {
 		definition = append(definition, fmt.Sprintf("C%d %s NULL", i, c.sql))
 	}
-	execute(t, "CREATE TABLE "+table+" ("+strings.Join(definition, ", ")+")")
+	table := createTable(t, "Types", strings.Join(definition, ", "))
 	// Enough rows for each channel, the first few with the values of all types.
 	const rows = 40
 	for row := range rows {
@@ -115,8 +114,7 @@ func TestEveryTypeArrivesInParquetAsItIsInTheTable(t *testing.T) {
 // A datetime counts in ticks of 1/300 s and shows milliseconds that end in 0, 3 and 7: all 300 of a second.
 func TestEveryTickOfADatetimeIsWhatTheServerShows(t *testing.T) {
 	w := newWorld(t)
-	table := fmt.Sprintf("dbo.Ticks%d", worlds.Add(1))
-	execute(t, "CREATE TABLE "+table+" (Id int NOT NULL PRIMARY KEY, Label bit NOT NULL, Moment datetime NOT NULL)")
+	table := createTable(t, "Ticks", "Id int NOT NULL PRIMARY KEY, Label bit NOT NULL, Moment datetime NOT NULL")
 	var values []string
 	for i := range 300 {
 		// SQL Server's own rule: 10/3 ms a tick, rounded half up.

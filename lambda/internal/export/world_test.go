@@ -47,6 +47,8 @@ var (
 	local    *emulator.Emulator
 	server   *sqlserver.Server
 	database *sql.DB
+	// databaseURL is what database connects to.
+	databaseURL string
 )
 
 const (
@@ -100,7 +102,8 @@ func openDatabase(dir string) (*sql.DB, error) {
 		Scheme: "sqlserver", User: url.UserPassword(owner, ownerPassword), Host: host + ":" + strconv.Itoa(port),
 		RawQuery: url.Values{"database": {"shop"}, "encrypt": {"true"}, "certificate": {ca}}.Encode(),
 	}
-	return sql.Open("sqlserver", u.String())
+	databaseURL = u.String()
+	return sql.Open("sqlserver", databaseURL)
 }
 
 // world is what one test has to itself.
@@ -216,8 +219,7 @@ func spec(source pipeline.Source, d pipeline.Dataset) pipeline.Spec {
 // orders makes a table of n rows and gives its name.
 func orders(t *testing.T, n int) string {
 	t.Helper()
-	name := fmt.Sprintf("dbo.Orders%d", worlds.Add(1))
-	execute(t, "CREATE TABLE "+name+" (Id int NOT NULL PRIMARY KEY, Amount decimal(12,2) NOT NULL, Score real NULL, Express bit NOT NULL, Returned bit NOT NULL)")
+	name := createTable(t, "Orders", "Id int NOT NULL PRIMARY KEY, Amount decimal(12,2) NOT NULL, Score real NULL, Express bit NOT NULL, Returned bit NOT NULL")
 	for at := 0; at < n; at += 500 {
 		var values []string
 		for i := at; i < min(at+500, n); i++ {
@@ -229,6 +231,19 @@ func orders(t *testing.T, n int) string {
 		}
 		execute(t, "INSERT INTO "+name+" (Id, Amount, Score, Express, Returned) VALUES "+strings.Join(values, ", "))
 	}
+	return name
+}
+
+// createTable makes a table of the test's own, which goes with it, and gives its name.
+func createTable(t *testing.T, name, columns string) string {
+	t.Helper()
+	name = fmt.Sprintf("dbo.%s%d_%d", name, os.Getpid(), worlds.Add(1))
+	execute(t, "CREATE TABLE "+name+" ("+columns+")")
+	t.Cleanup(func() {
+		if _, err := database.ExecContext(context.WithoutCancel(t.Context()), "DROP TABLE "+name); err != nil {
+			t.Errorf("dropping %s: %v", name, err)
+		}
+	})
 	return name
 }
 
