@@ -332,13 +332,18 @@ func summary(result report.Result) string {
 	return text + claims(result)
 }
 
-// claims are the guarantees, each once with the pipelines that give it, and the doctors' and the comparison's words.
+// claims are the guarantees, each once with the pipelines that give it, what held runs back, and the doctors' and the comparison's words.
 func claims(result report.Result) string {
 	var claimed []string
 	by := map[string][]string{}
 	rest := ""
 	for _, p := range result.Pipelines {
 		for _, t := range p.Ticks {
+			if b := t.Manifest.Bounds; b != nil && b.Lag != "" {
+				rest += "\n" + wrap(p.Name+", run "+t.Run+": ", b.Lag)
+			} else if t.Export == "blocked" {
+				rest += "\n" + wrap(p.Name+", run "+t.Run+": ", "blocked: "+t.Detail)
+			}
 			g := t.Manifest.Source.Guarantee
 			if g == "" || slices.Contains(by[g], p.Name) {
 				continue
