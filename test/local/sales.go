@@ -83,7 +83,7 @@ func (r *runner) append(ctx context.Context, s *shop) error {
 			if open, err = till.BeginTx(ctx, nil); err != nil {
 				return nil, fmt.Errorf("beginning a till's transaction: %w", err)
 			}
-			if err := data.LoadBy(ctx, till, data.LateSales(), nil); err != nil {
+			if err := data.Insert(ctx, till, data.LateSales()); err != nil {
 				return nil, err
 			}
 			late := data.Change{Rows: int64(data.LateSales().Count), What: fmt.Sprintf(
@@ -130,7 +130,12 @@ func changeText(c data.Change) string {
 
 // book inserts rows by a transaction of their own.
 func book(ctx context.Context, db *sql.DB, what string, t data.Table) ([]data.Change, error) {
-	if err := data.Load(ctx, db, t, nil); err != nil {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connecting a till: %w", err)
+	}
+	defer conn.Close()
+	if err := data.Insert(ctx, conn, t); err != nil {
 		return nil, err
 	}
 	return []data.Change{{What: what, Rows: int64(t.Count)}}, nil

@@ -89,3 +89,24 @@ func TestFraudHasTwoHundredThousandRowsThatAreOldEnough(t *testing.T) {
 		t.Errorf("%d transactions are older than two weeks, fewer than 200,000", old)
 	}
 }
+
+func TestEverySaleIsInOneOfTheTablesOfSales(t *testing.T) {
+	seen := map[string]bool{}
+	for _, table := range []Table{Sales(), LateSales(), NewSales(1, 1, Shops), NewSales(2, 1, Shops/2), NewSales(2, Shops/2+1, Shops)} {
+		count := 0
+		for row := range table.Rows {
+			key := sortableKey(table.Name, row)
+			if seen[key] {
+				t.Fatalf("%s comes twice", key)
+			}
+			seen[key] = true
+			count++
+		}
+		if count != table.Count {
+			t.Errorf("%d rows, Count says %d", count, table.Count)
+		}
+	}
+	if want := Shops * Items * (SaleDays + 2); len(seen) != want {
+		t.Errorf("%d sales, want %d: one of each item in each shop on each day", len(seen), want)
+	}
+}

@@ -34,7 +34,7 @@ func Index(ctx context.Context, db *sql.DB) error {
 // holds in memory, and a progress report comes after each.
 const batchRows = 20_000
 
-// Load writes the rows of a table through the protocol's bulk load, in batches that are a transaction each. The progress
+// Load writes the rows of a table that nobody else uses through the protocol's bulk load, in batches that are a transaction each. The progress
 // function, if there is one, is called with the number of rows written so far.
 func Load(ctx context.Context, db *sql.DB, t Table, progress func(rows int)) error {
 	conn, err := db.Conn(ctx)
@@ -42,11 +42,16 @@ func Load(ctx context.Context, db *sql.DB, t Table, progress func(rows int)) err
 		return fmt.Errorf("loading %s: %w", t.Name, err)
 	}
 	defer conn.Close()
-	return LoadBy(ctx, conn, t, progress)
+	return load(ctx, conn, t, true, progress)
 }
 
-// LoadBy is Load by a connection: in its transaction, if it has one open.
-func LoadBy(ctx context.Context, conn *sql.Conn, t Table, progress func(rows int)) error {
+// Insert writes the rows of a table by a connection, in its transaction if it has one open. As with inserts of a program, others can insert
+// meanwhile: only the rows are locked.
+func Insert(ctx context.Context, conn *sql.Conn, t Table) error {
+	return load(ctx, conn, t, false, nil)
+}
+
+func load(ctx context.Context, conn *sql.Conn, t Table, lockTable bool, progress func(rows int)) error {
 	err := conn.Raw(func(driverConn any) error {
 		c, ok := driverConn.(*mssql.Conn)
 		if !ok {
@@ -73,7 +78,7 @@ func LoadBy(ctx context.Context, conn *sql.Conn, t Table, progress func(rows int
 		for row := range t.Rows {
 			if bulk == nil {
 				bulk = c.CreateBulkContext(ctx, t.Name, t.Columns)
-				bulk.Options = mssql.BulkOptions{Tablock: true}
+				bulk.Options = mssql.BulkOptions{Tablock: lockTable}
 				pending = 0
 			}
 			if err := bulk.AddRow(row); err != nil {

@@ -42,7 +42,7 @@ func Next(ctx context.Context, db *sql.DB, pipeline string) ([]Change, error) {
 				"WHERE PaymentFailures >= 2 AND AutoRenew = 0 AND Churned = 0",
 		})
 	}
-	return nil, fmt.Errorf("there is no data of pipeline %q: it is fraud or churn; dbo.Sales gets its rows by Load", pipeline)
+	return nil, fmt.Errorf("there is no data of pipeline %q: it is fraud or churn; dbo.Sales gets its rows by Insert", pipeline)
 }
 
 func next(ctx context.Context, db *sql.DB, added Table, what string, correction Change) ([]Change, error) {
