@@ -92,7 +92,7 @@ func (e *Exporter) Partition(ctx context.Context, ref PlanRef, id, requestID str
 	}
 	log := e.Log.With("pipeline", e.Spec.Name(), "run", f.Run)
 	// The map runs as many functions at a time as there may be connections.
-	done, segments, err := e.readPartition(ctx, log, f, p, newAttempt(requestID), max(1, e.Spec.Limits.Connections), closing)
+	done, segments, err := e.readPartition(ctx, log, f, p, newAttempt(requestID), max(1, e.Spec.Limits.Connections), &pageTime{until: closing})
 	if err != nil {
 		return Progress{}, fmt.Errorf("run %s: %w", f.Run, err)
 	}

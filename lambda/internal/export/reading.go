@@ -42,8 +42,9 @@ func (e *Exporter) readAll(ctx context.Context, log *slog.Logger, f ledger.Froze
 	group, ctx := errgroup.WithContext(ctx)
 	for range connections {
 		group.Go(func() error {
+			pages := pageTime{until: until}
 			for one := range todo {
-				done, _, err := e.readPartition(ctx, log, f, one, attempt, connections, until)
+				done, _, err := e.readPartition(ctx, log, f, one, attempt, connections, &pages)
 				if err != nil {
 					return err
 				}
@@ -59,9 +60,22 @@ func (e *Exporter) readAll(ctx context.Context, log *slog.Logger, f ledger.Froze
 	return left, group.Wait()
 }
 
+// pageTime says whether there is time for another page on a connection. It goes from segment to segment and from partition to partition: a page
+// that is begun in vain ends with the function, and what it gave is lost.
+type pageTime struct {
+	// until is when reading in pages has to stop.
+	until time.Time
+	// longest is how long the longest page took so far.
+	longest time.Duration
+}
+
+func (p *pageTime) took(d time.Duration) { p.longest = max(p.longest, d) }
+
+func (p *pageTime) left() bool { return !time.Now().Add(p.longest + p.longest/2).After(p.until) }
+
 // readPartition reads what is not recorded yet of a partition, segment after segment, until the partition or the time ends. connections is
 // how many share the pipeline's rate.
-func (e *Exporter) readPartition(ctx context.Context, log *slog.Logger, f ledger.Frozen, p plan.Partition, attempt string, connections int, until time.Time) (done bool, segments int, err error) {
+func (e *Exporter) readPartition(ctx context.Context, log *slog.Logger, f ledger.Frozen, p plan.Partition, attempt string, connections int, pages *pageTime) (done bool, segments int, err error) {
 	log = log.With("partition", p.ID)
 	recorded, err := e.ledger().Segments(ctx, f, p.ID)
 	if err != nil {
@@ -79,7 +93,7 @@ func (e *Exporter) readPartition(ctx context.Context, log *slog.Logger, f ledger
 		if last != nil {
 			after = last.Through
 		}
-		part, err := e.trySegment(ctx, log, f, p, after, n, attempt, connections, until)
+		part, err := e.trySegment(ctx, log, f, p, after, n, attempt, connections, pages)
 		if errors.Is(err, errNoTime) {
 			return false, n, nil
 		}
@@ -98,10 +112,10 @@ func (e *Exporter) readPartition(ctx context.Context, log *slog.Logger, f ledger
 }
 
 // trySegment reads a segment, starting over with new keys after an error that may be gone.
-func (e *Exporter) trySegment(ctx context.Context, log *slog.Logger, f ledger.Frozen, p plan.Partition, after *string, n int, attempt string, connections int, until time.Time) (part manifest.Part, err error) {
+func (e *Exporter) trySegment(ctx context.Context, log *slog.Logger, f ledger.Frozen, p plan.Partition, after *string, n int, attempt string, connections int, pages *pageTime) (part manifest.Part, err error) {
 	try := 0
 	err = retry(ctx, log, "reading again", func() error {
-		if f.PartitionColumn != nil && time.Now().After(until) {
+		if f.PartitionColumn != nil && !pages.left() {
 			return errNoTime
 		}
 		// Each try writes under keys of its own: what an earlier one left can't be taken for its.
@@ -109,7 +123,7 @@ func (e *Exporter) trySegment(ctx context.Context, log *slog.Logger, f ledger.Fr
 		if try++; try > 1 {
 			name += fmt.Sprintf("-t%d", try)
 		}
-		part, err = e.readSegment(ctx, log, f, p, after, name, connections, until)
+		part, err = e.readSegment(ctx, log, f, p, after, name, connections, pages)
 		return err
 	})
 	part.Segment = n
@@ -117,7 +131,7 @@ func (e *Exporter) trySegment(ctx context.Context, log *slog.Logger, f ledger.Fr
 }
 
 // readSegment reads a segment on a connection of its own.
-func (e *Exporter) readSegment(ctx context.Context, log *slog.Logger, f ledger.Frozen, p plan.Partition, after *string, name string, connections int, until time.Time) (manifest.Part, error) {
+func (e *Exporter) readSegment(ctx context.Context, log *slog.Logger, f ledger.Frozen, p plan.Partition, after *string, name string, connections int, pages *pageTime) (manifest.Part, error) {
 	part := manifest.Part{Version: manifest.PartVersion, PlanETag: f.ETag, Partition: p.ID, After: after, Attempt: name, StartedAt: time.Now().UTC()}
 	session, err := e.Database.Connect(ctx, f.Run)
 	if err != nil {
@@ -160,7 +174,7 @@ func (e *Exporter) readSegment(ctx context.Context, log *slog.Logger, f ledger.F
 			Column: column, Unique: survey.Table != nil && survey.Table.UniqueOn(column.Name), Range: p.Range, After: after,
 			Rows: orDefault(e.Spec.Limits.PageRows, DefaultPageRows),
 		}
-		rows.until = until
+		rows.pages = pages
 		rows.segmentEnd = time.Now().Add(SegmentTime)
 		rows.pace = newPace(e.Spec.Limits.RowsPerSecond, connections)
 	}
@@ -207,10 +221,11 @@ type result struct {
 	// limit is how long one statement may take.
 	limit time.Duration
 
-	// page is the page that is being read, or nil. until is when no page may begin, segmentEnd when this segment has enough.
-	page              *Page
-	until, segmentEnd time.Time
-	pace              *pace
+	// page is the page that is being read, or nil. pages says whether there is time for another one, segmentEnd is when this segment has enough.
+	page       *Page
+	pages      *pageTime
+	segmentEnd time.Time
+	pace       *pace
 
 	rows       Rows
 	end        context.CancelFunc
@@ -219,7 +234,6 @@ type result struct {
 	last       any // the value of it that was read last
 	inPage     int64
 	began      time.Time
-	longest    time.Duration
 	statements int
 	done       int64
 	finished   bool
@@ -329,9 +343,8 @@ func (r *result) endStatement() error {
 	next.After = &text
 	r.page = &next
 	r.pace.read(r.inPage)
-	r.longest = max(r.longest, time.Since(r.began))
-	now := time.Now()
-	r.stopped = now.After(r.segmentEnd) || now.Add(r.longest+r.longest/2).After(r.until)
+	r.pages.took(time.Since(r.began))
+	r.stopped = time.Now().After(r.segmentEnd) || !r.pages.left()
 	return nil
 }
 
