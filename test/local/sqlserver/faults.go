@@ -24,6 +24,8 @@ type Fault struct {
 	Kill bool
 	// RowDelay is waited after each row.
 	RowDelay time.Duration
+	// Skip is how many logins or statements it lets go before it strikes. Default: 0.
+	Skip int
 	// Times is how many logins or statements it strikes. Default: 1.
 	Times int
 }
@@ -58,6 +60,10 @@ func (q *faults) take(login bool, text string) *Fault {
 	defer q.mu.Unlock()
 	for i, f := range q.list {
 		if f.Login != login || !strings.Contains(strings.ToLower(text), strings.ToLower(f.Match)) {
+			continue
+		}
+		if f.Skip > 0 {
+			f.Skip--
 			continue
 		}
 		if f.Times--; f.Times <= 0 {
