@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -274,48 +273,6 @@ func TestARunOfAnotherSpecIsNotTouched(t *testing.T) {
 	}
 }
 
-// Whatever write is the last that a function does, the next attempt ends with one committed set and one execution.
-func TestACrashBetweenAnyTwoWritesIsMadeGood(t *testing.T) {
-	table := orders(t, 400)
-	s := spec(pipeline.Source{Table: table}, ordersDataset)
-	for writes := int64(0); ; writes++ {
-		w := newWorld(t)
-		api := &crashing{API: w.s3}
-		api.left.Store(writes)
-		crashed := w.exporter(s, api)
-		crashed.Workflow = gone{} // a function that is gone starts nothing
-		_, err := crashed.Run(t.Context(), event(tick), "first")
-		if err == nil {
-			t.Fatal("a crashed function gave a result")
-		}
-		wroteAll := api.left.Load() >= 0
-
-		result, err := w.exporter(s, nil).Run(t.Context(), event(tick), "second")
-		if err != nil {
-			t.Fatalf("after %d writes: %v", writes, err)
-		}
-		m := w.committed()
-		if names := w.executions(); len(names) != 1 || m.Rows != 400 {
-			t.Fatalf("after %d writes: executions %v, %d rows", writes, names, m.Rows)
-		}
-		// All files of the manifest are of the attempt whose record of the part counts.
-		for _, f := range m.Files {
-			if base := path.Base(f.Key); !strings.HasPrefix(base, strings.SplitAfter(path.Base(m.Files[0].Key), "-0000-")[0]) {
-				t.Fatalf("after %d writes: %s is of another attempt than %s", writes, f.Key, m.Files[0].Key)
-			}
-		}
-		if wroteAll {
-			if result.Outcome != export.AlreadyCommitted {
-				t.Fatalf("after all %d writes the run was made again: %+v", writes, result)
-			}
-			if writes < 12 { // plan, Parquet, three channels, record, three lists, signature, manifest, head
-				t.Fatalf("a run has %d writes", writes)
-			}
-			return
-		}
-	}
-}
-
 func TestOfTwoAttemptsAtOnceOneCommits(t *testing.T) {
 	w := newWorld(t)
 	s := spec(pipeline.Source{Table: orders(t, 400)}, ordersDataset)
@@ -457,11 +414,6 @@ func (readOnly) PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Optio
 func (readOnly) CreateMultipartUpload(context.Context, *s3.CreateMultipartUploadInput, ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error) {
 	return nil, denied
 }
-
-// gone is a workflow that a function which is gone doesn't start.
-type gone struct{}
-
-func (gone) Start(context.Context, string, []byte) (string, error) { return "", errCrash }
 
 // sequence gives one text after another.
 type sequence struct {

@@ -45,8 +45,8 @@ type deployment struct {
 	executions, maps map[string][]byte
 	// conflicts counts executions that were started again with another input.
 	conflicts int
-	// connections are those that are open, statements those that read rows.
-	connections, statements int
+	// invoked counts the functions, connections are those that are open, statements those that read rows.
+	invoked, connections, statements, rowsRead int
 }
 
 func deploy(t *testing.T, s pipeline.Spec) *deployment {
@@ -145,6 +145,7 @@ func (p *process) invoke(call func(context.Context, *export.Exporter) error) err
 		ctx, cancel = context.WithTimeout(ctx, p.functionTime)
 		defer cancel()
 	}
+	p.count(&p.invoked, 1)
 	err := call(ctx, p.exporter())
 	if p.isGone() {
 		return memory.ErrCrashed // whatever it would have answered
@@ -384,7 +385,7 @@ func (w watchedSession) Read(ctx context.Context, r export.Reading) (export.Rows
 	w.count(&w.statements, 1)
 	rows, err := w.Session.Read(ctx, r)
 	time.Sleep(w.statementTime)
-	return watchedRows{rows, w.rowTime}, err
+	return watchedRows{rows, w.deployment}, err
 }
 
 func (w watchedSession) Close() error {
@@ -394,18 +395,27 @@ func (w watchedSession) Close() error {
 
 type watchedRows struct {
 	export.Rows
-	rowTime time.Duration
+	*deployment
 }
 
 func (w watchedRows) Next() ([]any, error) {
 	time.Sleep(w.rowTime)
-	return w.Rows.Next()
+	row, err := w.Rows.Next()
+	if err == nil {
+		w.count(&w.rowsRead, 1)
+	}
+	return row, err
 }
 
 var warm sync.Once
 
 // bubble runs a test with a clock of its own, which begins at the time of day: certificates have one too.
 func bubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	bubbleAt(t, time.Now(), test)
+}
+
+func bubbleAt(t *testing.T, now time.Time, test func(t *testing.T)) {
 	t.Helper()
 	warm.Do(func() {
 		// What the whole process shares is made outside of all bubbles.
@@ -418,9 +428,8 @@ func bubble(t *testing.T, test func(t *testing.T)) {
 		runtime.GC()
 		runtime.GC()
 	}()
-	now := time.Now().Round(0)
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(now))
+		time.Sleep(time.Until(now.Round(0)))
 		test(t)
 	})
 }

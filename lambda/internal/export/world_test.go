@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -393,70 +392,6 @@ json.dump([["NULL" if v is None else str(v) for v in row] for row in rows], sys.
 	var rows [][]string
 	w.must(json.Unmarshal(out, &rows))
 	return rows
-}
-
-var errCrash = errors.New("the function is gone")
-
-// crashing is S3 for a function that is gone after its first writes: no later call gets through.
-type crashing struct {
-	objects.API
-	left atomic.Int64
-}
-
-func (c *crashing) spend() error {
-	if c.left.Add(-1) < 0 {
-		return errCrash
-	}
-	return nil
-}
-
-func (c *crashing) PutObject(ctx context.Context, in *s3.PutObjectInput, o ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
-	if err := c.spend(); err != nil {
-		return nil, err
-	}
-	return c.API.PutObject(ctx, in, o...)
-}
-
-func (c *crashing) CreateMultipartUpload(ctx context.Context, in *s3.CreateMultipartUploadInput, o ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error) {
-	if err := c.spend(); err != nil {
-		return nil, err
-	}
-	return c.API.CreateMultipartUpload(ctx, in, o...)
-}
-
-func (c *crashing) UploadPart(ctx context.Context, in *s3.UploadPartInput, o ...func(*s3.Options)) (*s3.UploadPartOutput, error) {
-	if err := c.spend(); err != nil {
-		return nil, err
-	}
-	return c.API.UploadPart(ctx, in, o...)
-}
-
-func (c *crashing) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput, o ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error) {
-	if err := c.spend(); err != nil {
-		return nil, err
-	}
-	return c.API.CompleteMultipartUpload(ctx, in, o...)
-}
-
-func (c *crashing) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput, o ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
-	if c.left.Load() < 0 {
-		return nil, errCrash
-	}
-	return c.API.AbortMultipartUpload(ctx, in, o...)
-}
-
-func (c *crashing) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, o ...func(*s3.Options)) (*s3.ListObjectsV2Output, error) {
-	if c.left.Load() < 0 {
-		return nil, errCrash
-	}
-	return c.API.ListObjectsV2(ctx, in, o...)
-}
-
-func (c *crashing) GetObject(ctx context.Context, in *s3.GetObjectInput, o ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
-	if c.left.Load() < 0 {
-		return nil, errCrash
-	}
-	return c.API.GetObject(ctx, in, o...)
 }
 
 // handedOver is a distributed map that only remembers what it is given.
