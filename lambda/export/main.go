@@ -160,6 +160,7 @@ func setUp(ctx context.Context, log *slog.Logger) (*function, error) {
 		Log:      log,
 	}}
 	states := sfn.NewFromConfig(sdk)
+	f.Alone = workflow.StateMachine{API: states}
 	if arn := os.Getenv("STATE_MACHINE_ARN"); arn != "" {
 		f.Workflow = workflow.StateMachine{API: states, ARN: arn}
 	}

@@ -129,6 +129,9 @@ func (e *Exporter) assemble(ctx context.Context, f ledger.Frozen, h ledger.Head,
 		return manifest.Manifest{}, err
 	}
 	if m.Rows == 0 {
+		if f.Load == pipeline.Append && f.Bounds.Lag != "" {
+			return manifest.Manifest{}, &nothingToDoError{Blocked, f.Bounds.Lag}
+		}
 		if f.Load == pipeline.Append {
 			return manifest.Manifest{}, &nothingToDoError{NoNewData, fmt.Sprintf("the table has no new row below %s %s", f.Bounds.Column, f.Bounds.To)}
 		}
@@ -184,19 +187,54 @@ func (e *Exporter) remember(ctx context.Context, f ledger.Frozen, h ledger.Head,
 
 // windowRun is one run of a training window, in the list that goes from commit to commit.
 type windowRun struct {
-	Run      run.ID                       `json:"run"`
-	Channels map[string][]manifest.Object `json:"channels"`
-	Rows     map[string]int64             `json:"rows"`
+	Run run.ID `json:"run"`
+	// Layout is what the columns of its lines are: lines of another layout can't be in one training.
+	Layout   string                   `json:"layout"`
+	Channels map[string]windowChannel `json:"channels"`
+}
+
+// windowChannel is what a run has in a channel.
+type windowChannel struct {
+	Rows  int64 `json:"rows"`
+	Bytes int64 `json:"bytes"`
+	// Files are below manifest.RunsPrefix.
+	Files []string `json:"files"`
+}
+
+// layout is the hash of what decides which columns the lines of a channel have, what their values mean, and in which channel a row is.
+func (e *Exporter) layout(f ledger.Frozen, m *manifest.Manifest) (string, error) {
+	d := e.Spec.Dataset
+	s := e.signature(f, m)
+	b, err := json.Marshal(struct {
+		Format, Label string
+		Task          pipeline.Task
+		Positive      []string
+		NullLabel     pipeline.NullLabel
+		Split         pipeline.Split
+		Features      []signature.Feature
+	}{string(d.Format), s.Label, d.Task, d.Positive, d.NullLabel, d.Split, s.Features})
+	if err != nil {
+		return "", fmt.Errorf("encoding the layout of the channels: %w", err)
+	}
+	return hash(string(b)), nil
 }
 
 // channel writes the channels' lists, of the training window's runs, and the signature.
 func (e *Exporter) channel(ctx context.Context, f ledger.Frozen, h ledger.Head, m *manifest.Manifest) error {
-	own := windowRun{Run: f.Run, Channels: map[string][]manifest.Object{}, Rows: map[string]int64{}}
+	layout, err := e.layout(f, m)
+	if err != nil {
+		return err
+	}
+	own := windowRun{Run: f.Run, Layout: layout, Channels: map[string]windowChannel{}}
 	for _, file := range m.Files {
-		if file.Channel != "" {
-			own.Channels[file.Channel] = append(own.Channels[file.Channel], file.Object)
-			own.Rows[file.Channel] += file.Rows
+		if file.Channel == "" {
+			continue
 		}
+		c := own.Channels[file.Channel]
+		c.Rows += file.Rows
+		c.Bytes += file.Bytes
+		c.Files = append(c.Files, strings.TrimPrefix(file.Key, manifest.RunsPrefix(e.Spec.Pipeline)))
+		own.Channels[file.Channel] = c
 	}
 	m.Split = "hash"
 	if e.Spec.Dataset.Split.Time != nil {
@@ -204,7 +242,7 @@ func (e *Exporter) channel(ctx context.Context, f ledger.Frozen, h ledger.Head, 
 	}
 	window := []windowRun{own}
 	if f.Load == pipeline.Append {
-		before, err := e.window(ctx, f, h)
+		before, err := e.window(ctx, f, h, layout)
 		if err != nil {
 			return err
 		}
@@ -233,8 +271,8 @@ func (e *Exporter) channel(ctx context.Context, f ledger.Frozen, h ledger.Head, 
 
 const jsonType = "application/json"
 
-// window gives the runs before this one in its training window: of one generation, and not older than the window reaches.
-func (e *Exporter) window(ctx context.Context, f ledger.Frozen, h ledger.Head) ([]windowRun, error) {
+// window gives the runs before this one in its training window: of one generation and one layout, and not older than the window reaches.
+func (e *Exporter) window(ctx context.Context, f ledger.Frozen, h ledger.Head, layout string) ([]windowRun, error) {
 	if h.Manifest == nil || f.NewGeneration != "" {
 		return nil, nil
 	}
@@ -250,6 +288,7 @@ func (e *Exporter) window(ctx context.Context, f ledger.Frozen, h ledger.Head) (
 	if err := json.Unmarshal(stored.Body, &runs); err != nil {
 		return nil, fmt.Errorf("decoding the training window s3://%s/%s: %w", e.Bucket.Name(), parent.TrainingWindow.Key, err)
 	}
+	runs = slices.DeleteFunc(runs, func(r windowRun) bool { return r.Layout != layout })
 	if reach := e.Spec.Dataset.WindowSeconds; reach > 0 {
 		oldest := f.Run.Time().Add(-time.Duration(reach) * time.Second)
 		runs = slices.DeleteFunc(runs, func(r windowRun) bool { return r.Run.Time().Before(oldest) })
@@ -261,8 +300,8 @@ func (e *Exporter) window(ctx context.Context, f ledger.Frozen, h ledger.Head) (
 func (e *Exporter) list(ctx context.Context, f ledger.Frozen, m *manifest.Manifest, window []windowRun) error {
 	rows := map[string]int64{}
 	for _, r := range window {
-		for name, n := range r.Rows {
-			rows[name] += n
+		for name, c := range r.Channels {
+			rows[name] += c.Rows
 		}
 	}
 	if err := channels.CheckShares(e.Spec.Dataset.Split, rows); err != nil {
@@ -277,11 +316,12 @@ func (e *Exporter) list(ctx context.Context, f ledger.Frozen, m *manifest.Manife
 		c := manifest.Channel{Rows: n}
 		list := []any{map[string]string{"prefix": "s3://" + e.Bucket.Name() + "/" + prefix}}
 		for _, r := range window {
-			for _, file := range r.Channels[name] {
-				list = append(list, strings.TrimPrefix(file.Key, prefix))
-				c.Files++
-				c.Bytes += file.Bytes
+			has := r.Channels[name]
+			for _, file := range has.Files {
+				list = append(list, file)
 			}
+			c.Files += len(has.Files)
+			c.Bytes += has.Bytes
 		}
 		body, err := json.Marshal(list)
 		if err != nil {

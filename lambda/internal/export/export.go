@@ -39,7 +39,9 @@ type Exporter struct {
 	// Workflow is nil for a pipeline that only exports.
 	Workflow Workflow
 	// Map takes over what doesn't fit one function's time; nil: such an export fails.
-	Map   Map
+	Map Map
+	// Alone lets one run at a time read the database; nil: runs that overlap read beside each other. What is committed doesn't depend on it.
+	Alone Executions
 	Log   *slog.Logger
 	Sizes Sizes
 }
@@ -85,6 +87,8 @@ const (
 	Superseded Outcome = "superseded"
 	// OutsideHours: the database may not be read now. The next run within the hours reads it.
 	OutsideHours Outcome = "outside allowed hours"
+	// Busy: the run before is still reading the database. The next run after it reads what this one would have.
+	Busy Outcome = "busy"
 )
 
 // Result is what the function answers.
@@ -152,6 +156,20 @@ func (e *Exporter) make(ctx context.Context, log *slog.Logger, id run.ID, backfi
 		hours := e.Spec.Limits.AllowedHours
 		return Result{}, &nothingToDoError{OutsideHours, fmt.Sprintf("the database is read from %s to %s %s only", hours.From, hours.To, hours.TimeZone)}
 	}
+	if e.Alone != nil {
+		if err := e.acquire(ctx, ledger.Lease{Run: id, Attempt: attempt, Until: functionEnd(ctx)}); err != nil {
+			return Result{}, err
+		}
+	}
+	result, err := e.readAndCommit(ctx, log, h, f, planned, id, attempt, until)
+	if result.Outcome != HandedOver {
+		e.release(ctx, log, id)
+	}
+	return result, err
+}
+
+// readAndCommit makes the run, from its plan if there is one.
+func (e *Exporter) readAndCommit(ctx context.Context, log *slog.Logger, h ledger.Head, f ledger.Frozen, planned bool, id run.ID, attempt string, until time.Time) (result Result, err error) {
 	if !planned {
 		if f, err = e.plan(ctx, log, h, id, attempt); err != nil {
 			return Result{}, err
@@ -175,6 +193,11 @@ func (e *Exporter) make(ctx context.Context, log *slog.Logger, id run.ID, backfi
 		arn, err := e.handOver(ctx, f, attempt)
 		if err != nil {
 			return Result{}, err
+		}
+		if e.Alone != nil {
+			if err := e.acquire(ctx, ledger.Lease{Run: id, Attempt: attempt, Until: time.Now().UTC().Add(ledger.CommitWithin), Execution: arn}); err != nil {
+				return Result{}, err
+			}
 		}
 		return Result{Outcome: HandedOver, Detail: fmt.Sprintf("%d of %d partitions are left to the distributed map", left, len(f.Partitions)), Generation: f.Generation, ExecutionARN: arn}, nil
 	}

@@ -82,6 +82,14 @@ func (e *Exporter) Partition(ctx context.Context, ref PlanRef, id, requestID str
 	}
 	ctx, until, cancel := withinTime(ctx)
 	defer cancel()
+	h, err := e.ledger().Head(ctx)
+	if err != nil {
+		return Progress{}, err
+	}
+	if err := stale(h, f); err != nil {
+		// Nobody will commit it: the map's last step says why.
+		return Progress{Partition: id, Done: true}, nil //nolint:nilerr // a deliberate end
+	}
 	allowed, closing, err := e.allowed(until)
 	if err != nil {
 		return Progress{}, err
@@ -109,6 +117,7 @@ func (e *Exporter) Commit(ctx context.Context, ref PlanRef, requestID string) (R
 	defer cancel()
 	log := e.Log.With("pipeline", e.Spec.Name(), "run", f.Run)
 	result, err := e.commitAndStart(ctx, log, f, newAttempt(requestID))
+	e.release(ctx, log, f.Run)
 	return e.end(log, f.Run, result, err)
 }
 

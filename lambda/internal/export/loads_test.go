@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"sagemaker-datapipeline/lambda/internal/export"
 	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/pipeline"
@@ -410,18 +413,114 @@ func TestARunOfThePastIsMadeOnlyWhereItsRowsAreKnown(t *testing.T) {
 
 func TestATrainingWindowIsTheRunsOfOneGenerationThatItReaches(t *testing.T) {
 	w := newWorld(t)
-	table := createTable(t, "Events", "Id int IDENTITY(1,1) NOT NULL PRIMARY KEY, At datetime2(3) NOT NULL, Amount int NOT NULL, Weight int NOT NULL DEFAULT 7, Version rowversion NOT NULL")
+	table := createTable(t, "Events", "Id int IDENTITY(1,1) NOT NULL PRIMARY KEY, At datetime2(3) NOT NULL, Amount int NOT NULL, Weight int NOT NULL DEFAULT 7, Twin int NOT NULL DEFAULT 9, Version rowversion NOT NULL")
 	s := appending(table, byVersion)
 	s.Dataset = pipeline.Dataset{Format: pipeline.CSV, Task: pipeline.Regression, Key: []string{"Id"}, Label: "Amount", Features: []string{"Weight"}, Split: pipeline.Split{Train: 1, Salt: "s"}, WindowSeconds: 11 * 60}
 	for n := range 4 {
 		insert(t, table, tick, n*10, n*10+1)
 		w.run(s, n, export.Committed)
 	}
-	lines := w.channel(w.committed(), manifest.Train)
+	newest := w.committed()
+	lines := w.channel(newest, manifest.Train)
 	slices.Sort(lines)
 	// The runs of 5 minutes each within 11 minutes: the last three.
 	if want := []string{"10,7", "11,7", "20,7", "21,7", "30,7", "31,7"}; !slices.Equal(lines, want) {
 		t.Fatalf("the window has %v, want %v", lines, want)
+	}
+	// Lines whose columns mean something else aren't put beside them.
+	s.Dataset.Features = []string{"Twin"}
+	insert(t, table, tick, 40)
+	w.run(s, 4, export.Committed)
+	if lines := w.channel(w.committed(), manifest.Train); !slices.Equal(lines, []string{"40,9"}) || newest.Generation != w.committed().Generation {
+		t.Fatalf("after the features changed the window has %v", lines)
+	}
+}
+
+func TestWhileARunReadsTheNextOneLeavesTheDatabaseAlone(t *testing.T) {
+	w := newWorld(t)
+	table := orders(t, 200)
+	s := spec(pipeline.Source{Table: table, PartitionBy: "Id"}, ordersDataset)
+	s.Limits.FunctionRows = 100
+	alone := &executions{}
+	exporter := func() *export.Exporter {
+		e := w.exporter(s, nil)
+		e.Map, e.Alone = alone, alone
+		return e
+	}
+	tick := func(n int, want export.Outcome) export.Result {
+		t.Helper()
+		result, err := exporter().Run(t.Context(), event(at(n)), "request")
+		w.must(err)
+		if result.Outcome != want {
+			t.Fatalf("tick %d: %+v, want %q", n, result, want)
+		}
+		return result
+	}
+	tick(0, export.HandedOver)
+	alone.running = true
+	if result := tick(1, export.Busy); !strings.Contains(result.Detail, string(tickID)) {
+		t.Errorf("the outcome says %q", result.Detail)
+	}
+	tick(0, export.HandedOver) // a repeated event of the run that reads
+	// An execution that ended without a commit holds nobody back.
+	alone.running = false
+	tick(2, export.HandedOver)
+	alone.running = true
+	input := alone.decode(t)
+	for _, id := range w.open(input.Open.Key) {
+		progress, err := exporter().Partition(t.Context(), input.Plan, id, "child")
+		w.must(err)
+		if !progress.Done {
+			t.Fatalf("got %+v", progress)
+		}
+	}
+	_, err := exporter().Commit(t.Context(), input.Plan, "last")
+	w.must(err)
+	s.Limits.FunctionRows = 0
+	tick(3, export.Committed) // the lease was given back with the commit
+	tick(4, export.Committed)
+
+	// A function that died holds the lease until its time is over, and no longer.
+	body := fmt.Sprintf(`{"run":%q,"attempt":"dead","until":%q}`, run.NewID(at(5)), time.Now().Add(time.Hour).Format(time.RFC3339))
+	_, err = w.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &w.bucket, Key: aws.String("orders/lease.json"), Body: strings.NewReader(body)})
+	w.must(err)
+	tick(6, export.Busy)
+	tick(5, export.Committed)
+	tick(6, export.Committed)
+}
+
+func TestAnIdentityBelowZeroAndAnEmptiedTableLoseNothing(t *testing.T) {
+	w := newWorld(t)
+	table := fmt.Sprintf("dbo.Negative%d", worlds.Add(1))
+	execute(t, "CREATE TABLE "+table+" (Id int NOT NULL PRIMARY KEY, Amount int NOT NULL)")
+	s := appending(table, pipeline.Cursor{Kind: pipeline.IdentityCursor, Column: "Id", Overlap: 1000})
+	add := func(ids ...int) {
+		for _, id := range ids {
+			execute(t, fmt.Sprintf("INSERT INTO %s (Id, Amount) VALUES (%d, %d)", table, id, id))
+		}
+	}
+	add(-2147483648, -2147483647, -2147483640)
+	w.run(s, 0, export.Committed)
+	add(-2147483639, -2000000000)
+	w.run(s, 1, export.Committed)
+	add(-5, -1, 0, 7)
+	w.run(s, 2, export.Committed)
+	if got, want := w.amounts(), []int{-2147483648, -2147483647, -2147483640, -2147483639, -2000000000, -5, -1, 0, 7}; !slices.Equal(got, want) {
+		t.Fatalf("the runs hold %v, want %v", got, want)
+	}
+	execute(t, "DELETE FROM "+table)
+	w.refused(s, 3, "the table is empty", "["+export.BoundBelowWatermark+"]")
+	add(2147483647)
+	w.refused(s, 3, "the last that its type int has")
+}
+
+func TestACursorIsOfATypeThatItsKindFollows(t *testing.T) {
+	table := events(t)
+	insert(t, table, tick, 1)
+	for _, cursor := range []pipeline.Cursor{
+		{Kind: pipeline.RowversionCursor, Column: "Id"}, {Kind: pipeline.IdentityCursor, Column: "At"}, {Kind: pipeline.TimeCursor, Column: "Amount"},
+	} {
+		newWorld(t).refused(appending(table, cursor), 0, "source.cursor names "+cursor.Column, "name a column of type")
 	}
 }
 
@@ -464,3 +563,11 @@ func TestWhatIsHiddenFromTheLoginIsNamed(t *testing.T) {
 		t.Errorf("the manifest names %v as accepted", m.Source.Accepted)
 	}
 }
+
+// executions is a distributed map of which it is known whether its executions run.
+type executions struct {
+	handedOver
+	running bool
+}
+
+func (x *executions) Running(context.Context, string) (bool, error) { return x.running, nil }

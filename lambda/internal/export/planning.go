@@ -264,6 +264,9 @@ func (e *Exporter) bounds(ctx context.Context, session Session, h ledger.Head, p
 	if !ok {
 		return nil, fmt.Errorf("source.cursor names %q, which %s doesn't have", cursor.Column, survey.From)
 	}
+	if err := cursorFits(*cursor, column, survey.Table); err != nil {
+		return nil, err
+	}
 	if column.Nullable {
 		return nil, fmt.Errorf("source.cursor names %s, which may be NULL: a row without a value would never be read; make the column NOT NULL, or follow another one", column.Name)
 	}
@@ -339,11 +342,15 @@ func (e *Exporter) identityBounds(ctx context.Context, session Session, column s
 		return err
 	}
 	if !found {
+		if watermark != "" {
+			return refuse(BoundBelowWatermark, "the table is empty, and the watermark of the last run is %s %s: its rows were deleted, the table was truncated or the database restored: use the command rebaseline", column.Name, watermark)
+		}
 		return &nothingToDoError{NoNewData, "the table is empty"}
 	}
+	least, most := integers(column.Type)
 	top, err := strconv.ParseInt(highest, 10, 64)
-	if err != nil || top == math.MaxInt64 {
-		return fmt.Errorf("the cursor %s has the value %s: an identity cursor is an integer below 2^63-1", column.Name, highest)
+	if err != nil || top >= most {
+		return fmt.Errorf("the cursor %s has the value %s, the last that its type %s has: no later row can be told from it; make the column a bigint", column.Name, highest, column.SQLType())
 	}
 	b.To = strconv.FormatInt(top+1, 10)
 	if watermark == "" {
@@ -356,8 +363,52 @@ func (e *Exporter) identityBounds(ctx context.Context, session Session, column s
 	if top+1 < mark {
 		return refuse(BoundBelowWatermark, "the highest value of %s is %d, below the watermark %d of the last run: rows were deleted, the table was truncated or the database restored: use the command rebaseline", column.Name, top, mark)
 	}
-	b.From, b.Overlap = strconv.FormatInt(mark-min(overlap, mark), 10), watermark
+	from := least
+	if mark-least > overlap || mark-least < 0 { // below 0 the difference overflowed
+		from = mark - overlap
+	}
+	b.From, b.Overlap = strconv.FormatInt(from, 10), watermark
 	return nil
+}
+
+// integers is the range of an integer type. A decimal without fraction is taken for a bigint.
+func integers(sqlType string) (least, most int64) {
+	switch sqlType {
+	case "tinyint":
+		return 0, math.MaxUint8
+	case "smallint":
+		return math.MinInt16, math.MaxInt16
+	case "int":
+		return math.MinInt32, math.MaxInt32
+	}
+	return math.MinInt64, math.MaxInt64
+}
+
+// cursorFits says why a column can't be followed as a cursor of its kind. A rowversion comes as binary(8) in a result: only the catalog, where it may
+// be seen, tells it from another.
+func cursorFits(c pipeline.Cursor, column sqlserver.Column, table *sqlserver.Table) error {
+	known := column.Type
+	if table != nil {
+		if there, ok := table.Column(column.Name); ok {
+			known = there.Type
+		}
+	}
+	var fitting []string
+	switch c.Kind {
+	case pipeline.RowversionCursor:
+		fitting = []string{"timestamp", "rowversion"}
+		if known == column.Type { // the catalog doesn't say
+			fitting = append(fitting, "binary")
+		}
+	case pipeline.IdentityCursor:
+		fitting = []string{"tinyint", "smallint", "int", "bigint", "decimal", "numeric"}
+	case pipeline.TimeCursor:
+		fitting = []string{"date", "smalldatetime", "datetime", "datetime2", "datetimeoffset"}
+	}
+	if slices.Contains(fitting, known) {
+		return nil
+	}
+	return fmt.Errorf("source.cursor names %s as a cursor of the kind %s, and it is of type %s: name a column of type %s", column.Name, c.Kind, known, strings.Join(fitting, ", "))
 }
 
 // timeBounds reads to the run's time, and again what is within the overlap below the watermark.

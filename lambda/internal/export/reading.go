@@ -164,6 +164,12 @@ func (e *Exporter) readSegment(ctx context.Context, log *slog.Logger, f ledger.F
 		}
 	}
 	counted := part.Counts.Counted
+	if hours := e.Spec.Limits.AllowedHours; hours != nil && f.PartitionColumn == nil {
+		// Between pages the end of the hours is looked at; a single statement has to be broken off.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, pages.until, fmt.Errorf("the time in which the database may be read (export.allowedHours, to %s) or the function's time ended before the statement did: begin earlier, or read in pages, which go on the next time (source.partitionBy)", hours.To))
+		defer cancel()
+	}
 	rows := &result{ctx: ctx, session: session, reading: reading, limit: seconds(e.Spec.Limits.StatementTimeoutSeconds, DefaultStatementTimeout)}
 	if f.PartitionColumn != nil {
 		column, ok := findColumn(survey.Columns, f.PartitionColumn.Name)
@@ -248,7 +254,11 @@ func (r *result) open() error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeoutCause(r.ctx, r.limit, fmt.Errorf("the statement took longer than %s (export.statementTimeoutSeconds): raise it, read fewer rows, read in pages (source.partitionBy), or give the query an index", r.limit))
+	remedy := "raise it, read fewer rows, read in pages (source.partitionBy), or give the query an index"
+	if r.page != nil {
+		remedy = fmt.Sprintf("a page is the rows of at least one value of %s: if many rows have one value, or NULL, partition by another column; otherwise give the column an index, or make export.pageRows smaller", r.page.Column.Name)
+	}
+	ctx, cancel := context.WithTimeoutCause(r.ctx, r.limit, fmt.Errorf("the statement took longer than %s (export.statementTimeoutSeconds): %s", r.limit, remedy))
 	reading := r.reading
 	reading.Page = r.page
 	rows, err := r.session.Read(ctx, reading)
