@@ -66,6 +66,11 @@ func (r *runner) append(ctx context.Context, s *shop) error {
 	}
 	defer till.Close()
 	var open *sql.Tx
+	defer func() {
+		if open != nil {
+			_ = open.Rollback() // what is committed stays so; the till's connection can't be closed while it is open
+		}
+	}()
 
 	for i, tick := range []struct {
 		want string

@@ -334,15 +334,14 @@ func summary(result report.Result) string {
 
 // claims are the guarantees, each once with the pipelines that give it, what held runs back, and the doctors' and the comparison's words.
 func claims(result report.Result) string {
-	var claimed []string
+	var claimed, paragraphs []string
 	by := map[string][]string{}
-	rest := ""
 	for _, p := range result.Pipelines {
 		for _, t := range p.Ticks {
 			if b := t.Manifest.Bounds; b != nil && b.Lag != "" {
-				rest += "\n" + wrap(p.Name+", run "+t.Run+": ", b.Lag)
+				paragraphs = append(paragraphs, wrap(p.Name+", run "+t.Run+": ", b.Lag))
 			} else if t.Export == "blocked" {
-				rest += "\n" + wrap(p.Name+", run "+t.Run+": ", "blocked: "+t.Detail)
+				paragraphs = append(paragraphs, wrap(p.Name+", run "+t.Run+": ", "blocked: "+t.Detail))
 			}
 			g := t.Manifest.Source.Guarantee
 			if g == "" || slices.Contains(by[g], p.Name) {
@@ -354,19 +353,18 @@ func claims(result report.Result) string {
 			by[g] = append(by[g], p.Name)
 		}
 		if p.Ledger != nil {
-			rest += "\n" + wrap(p.Name+", looked up: ", ledgerText(*p.Ledger))
+			paragraphs = append(paragraphs, wrap(p.Name+", looked up: ", ledgerText(*p.Ledger)))
 		}
 		for _, f := range p.Doctor.Findings {
 			if f.Severity != findings.OK {
-				rest += "\n" + wrap(fmt.Sprintf("%s, the doctor's %s: ", p.Name, f.Severity), f.Found+" → "+f.Remedy)
+				paragraphs = append(paragraphs, wrap(fmt.Sprintf("%s, the doctor's %s: ", p.Name, f.Severity), f.Found+" → "+f.Remedy))
 			}
 		}
 	}
-	text := ""
-	for _, g := range claimed {
-		text += "\n" + wrap(strings.Join(by[g], ", ")+": ", g)
+	for i, g := range claimed {
+		claimed[i] = wrap(strings.Join(by[g], ", ")+": ", g)
 	}
-	return text + rest
+	return "\n" + strings.Join(append(claimed, paragraphs...), "\n")
 }
 
 // wrap breaks a text into lines of at most 120 characters behind its first words.
