@@ -63,8 +63,11 @@ type Identity struct {
 	// Server is what the server calls itself. It is for people: a failover changes it.
 	Server   string `json:"server,omitempty"`
 	Database string `json:"database,omitempty"`
-	// DatabaseCreated is sys.databases.create_date, which a restore sets anew.
+	// DatabaseCreated is sys.databases.create_date, which a restore sets anew. Each replica of a database has a date of its own.
 	DatabaseCreated string `json:"databaseCreated,omitempty"`
+	// DatabaseGroup is what all replicas of a database have in common: "availability group" or "mirroring", and its GUID. Empty for a
+	// database without replicas.
+	DatabaseGroup string `json:"databaseGroup,omitempty"`
 	// Table, ObjectID and TableCreated are of the base table of an append load.
 	Table        string `json:"table,omitempty"`
 	ObjectID     int64  `json:"objectId,omitempty"`
@@ -123,6 +126,10 @@ func (h Head) ManifestRun() run.ID {
 
 // Differs says in words how another identity differs from the one that the watermark is of, or "".
 func (i Identity) Differs(now Identity) string {
+	if i.DatabaseGroup != "" && i.DatabaseGroup == now.DatabaseGroup {
+		// It is a replica of the same database, which a failover made the primary.
+		i.DatabaseCreated = ""
+	}
 	for _, field := range []struct{ what, was, is string }{
 		{"the database", i.Database, now.Database},
 		{"the database's creation (a restore sets it anew)", i.DatabaseCreated, now.DatabaseCreated},

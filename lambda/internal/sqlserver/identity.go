@@ -58,6 +58,10 @@ func (s *Session) Identify(ctx context.Context) (Identity, error) {
 	version, _, _ = strings.Cut(version, "\n")
 	id.Version = strings.TrimSpace(version)
 	id.Server, _ = answers[2][0].(string)
+	var err error
+	if id.DatabaseGroup, err = s.databaseGroup(ctx); err != nil {
+		return Identity{}, err
+	}
 	updateability, _ := answers[2][1].(string)
 	id.ReadOnly = updateability == "READ_ONLY"
 	if created, ok := answers[3][0].(time.Time); ok {
@@ -71,6 +75,26 @@ func (s *Session) Identify(ctx context.Context) (Identity, error) {
 		id.SnapshotAllowed = &allowed
 	}
 	return id, nil
+}
+
+// databaseGroup names the availability group's or the mirroring's part that the database is a replica of; "" for none, or where the login
+// may not see it.
+func (s *Session) databaseGroup(ctx context.Context) (string, error) {
+	for _, group := range []struct{ kind, sql string }{
+		{"availability group", "SELECT CAST(group_database_id AS nvarchar(36)) FROM sys.databases WHERE database_id = DB_ID()"},
+		{"mirroring", "SELECT CAST(mirroring_guid AS nvarchar(36)) FROM sys.database_mirroring WHERE database_id = DB_ID()"},
+	} {
+		rows, _, err := s.ask(ctx, "the database's replicas", group.sql)
+		if err != nil {
+			return "", err
+		}
+		if len(rows) == 1 {
+			if guid, ok := rows[0][0].(string); ok {
+				return group.kind + " " + guid, nil
+			}
+		}
+	}
+	return "", nil
 }
 
 // snapshotOn is sys.databases.snapshot_isolation_state when it is neither off nor in transition.

@@ -41,6 +41,9 @@ type Options struct {
 	// MaxValueBytes is the size of the largest value that the caller takes, in bytes of its UTF-8 or binary form. What is longer
 	// arrives cut, so that it doesn't fill the memory, and always longer than this: the caller has to refuse it. 0: nothing is cut.
 	MaxValueBytes int64
+	// ReadOnlyIntent asks for a replica that only reads (ApplicationIntent=ReadOnly): without it, a secondary of an availability group may
+	// refuse the login, and a listener leads to the primary.
+	ReadOnlyIntent bool
 }
 
 // Open connects, logs in and sets the session. The errors are of type *Error, or of the login itself.
@@ -60,6 +63,7 @@ func Open(ctx context.Context, l Login, o Options) (*Session, error) {
 		HostInCertificateProvided: true,
 		TrustServerCertificate:    false,
 		AppName:                   o.AppName,
+		ReadOnlyIntent:            o.ReadOnlyIntent,
 		DialTimeout:               o.ConnectTimeout,
 		KeepAlive:                 30 * time.Second,
 		PacketSize:                PacketSize,

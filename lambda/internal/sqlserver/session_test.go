@@ -213,6 +213,33 @@ func TestBoundaries(t *testing.T) {
 	}
 }
 
+// A replica has a creation date of its own, and its group's id in common with the others: a failover is no restore.
+func TestAReplicaThatBecameThePrimaryIsTheSameDatabase(t *testing.T) {
+	const guid = "6F9619FF-8B86-D011-B42D-00C04FC964FF"
+	for _, c := range []struct {
+		name, want string
+		options    sqlserver.Options
+	}{
+		{"an availability group", "availability group " + guid, sqlserver.Options{AvailabilityGroup: guid}},
+		{"mirroring", "mirroring " + guid, sqlserver.Options{Mirroring: guid}},
+		{"a server without the view of groups", "mirroring " + guid, sqlserver.Options{Mirroring: guid, MissingViews: []string{"sys.databases"}}},
+		{"no replicas", "", sqlserver.Options{}},
+		{"a server that says nothing of them", "", sqlserver.Options{MissingViews: []string{"sys.databases", "sys.database_mirroring"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			id, err := shopWith(t, c.options).session(t).Identify(t.Context())
+			if err != nil || id.DatabaseGroup != c.want {
+				t.Fatalf("got %q, %v", id.DatabaseGroup, err)
+			}
+			replica := id.Identity
+			replica.DatabaseCreated = "2020-01-01T00:00:00.000"
+			if same := id.Differs(replica) == ""; same != (c.want != "" || id.DatabaseCreated == "") {
+				t.Errorf("a replica of another creation date is the same: %v", same)
+			}
+		})
+	}
+}
+
 // What an engine or a login lacks leaves gaps in what is known, and reads on.
 func TestAnExportCanDoWithoutTheCatalog(t *testing.T) {
 	shop := shopWith(t, sqlserver.Options{

@@ -51,6 +51,15 @@ func (s *Server) restrict(o Options) error {
 		s.missingViews[strings.ToLower(v)] = true
 	}
 	s.policies = o.SecurityPolicies
+	for i, guid := range []string{o.AvailabilityGroup, o.Mirroring} {
+		if guid == "" {
+			continue
+		}
+		var err error
+		if s.groups[i], err = toGUID(guid, nvarcharType(36)); err != nil {
+			return fmt.Errorf("the databases' group %q: %w", guid, err)
+		}
+	}
 	return nil
 }
 

@@ -66,6 +66,9 @@ type Options struct {
 	// SecurityPolicies are what sys.security_policies and sys.security_predicates show. No row is hidden by them.
 	// Default: none.
 	SecurityPolicies []SecurityPolicy
+	// AvailabilityGroup and Mirroring are the GUIDs that sys.databases and sys.database_mirroring show of the databases, as all their
+	// replicas do. Default: the databases have no replicas.
+	AvailabilityGroup, Mirroring string
 	// Log gets connections and errors. Default: nothing is logged.
 	Log *slog.Logger
 }
@@ -84,6 +87,7 @@ type Server struct {
 	scanRows        int
 	missingViews    map[string]bool // in lower case
 	policies        []SecurityPolicy
+	groups          [2]any // the stored GUIDs of an availability group and of mirroring, or nil
 	log             *slog.Logger
 	faults          faults
 

@@ -716,12 +716,18 @@ func (p *planner) systemView(name *ast.SchemaObjectName) (*view, bool, error) {
 			col("state_desc", nvarcharType(60), true).col("is_read_only", bitType, true).col("snapshot_isolation_state", tinyintType, true).
 			col("snapshot_isolation_state_desc", nvarcharType(60), true).col("is_read_committed_snapshot_on", bitType, true).
 			col("recovery_model", tinyintType, true).col("recovery_model_desc", nvarcharType(60), true).col("is_encrypted", bitType, true).
-			col("service_broker_guid", sqlType{id: tGUID}, false).col("user_access_desc", nvarcharType(60), true).col("source_database_id", intType, true)
+			col("service_broker_guid", sqlType{id: tGUID}, false).col("user_access_desc", nvarcharType(60), true).col("source_database_id", intType, true).
+			col("group_database_id", sqlType{id: tGUID}, true)
 		for _, db := range p.s.srv.sortedDatabases() {
 			guid := make([]byte, 16)
 			putBE64(guid[8:], uint64(ticksOf(db.created)))
 			v.rows = append(v.rows, []any{db.name, int64(db.id), storedDatetime(db.created), int64(130), collationOfServer, int64(0), "ONLINE",
-				boolInt(db.readOnly.Load()), boolInt(db.snapshotIsolation.Load()), onOff(db.snapshotIsolation.Load()), boolInt(db.rowVersioning.Load()), int64(3), "SIMPLE", int64(0), guid, "MULTI_USER", nil})
+				boolInt(db.readOnly.Load()), boolInt(db.snapshotIsolation.Load()), onOff(db.snapshotIsolation.Load()), boolInt(db.rowVersioning.Load()), int64(3), "SIMPLE", int64(0), guid, "MULTI_USER", nil, p.s.srv.groups[0]})
+		}
+	case "sys.database_mirroring":
+		v.col("database_id", intType, false).col("mirroring_guid", sqlType{id: tGUID}, true)
+		for _, db := range p.s.srv.sortedDatabases() {
+			v.rows = append(v.rows, []any{int64(db.id), p.s.srv.groups[1]})
 		}
 	case "sys.database_recovery_status":
 		v.col("database_id", intType, false).col("database_guid", sqlType{id: tGUID}, true).col("family_guid", sqlType{id: tGUID}, true)
