@@ -90,13 +90,18 @@ type Export struct {
 
 // Defaults of ExportProps.
 const (
-	// DefaultExportMemoryMiB is one processor; the export's memory doesn't grow with the table.
+	// DefaultExportMemoryMiB is one processor, and four connections with values of 8 MiB; the export's memory doesn't grow with the
+	// table.
 	DefaultExportMemoryMiB = 1769
 	// DefaultExportTimeoutMinutes is Lambda's maximum.
 	DefaultExportTimeoutMinutes = 15
 	// DefaultExportRetries is Lambda's maximum.
 	DefaultExportRetries = 2
 )
+
+// goMemoryPercent is the part of the function's memory that Go's collector may let the heap grow to. The rest is for what it doesn't
+// count: the binary, and Lambda's own process beside it.
+const goMemoryPercent = 85
 
 const exportPackage = "sagemaker-datapipeline/lambda/export"
 
@@ -122,7 +127,7 @@ func NewExport(scope constructs.Construct, id string, props *ExportProps) *Expor
 		architecture: props.Architecture,
 		code:         props.Code,
 		spec:         props.Spec,
-		environment:  exportEnvironment(this, props, key),
+		environment:  exportEnvironment(this, props, key, memory),
 		memoryMiB:    memory,
 		timeout:      timeout,
 		placement:    props.Placement,
@@ -187,11 +192,13 @@ func (e *Export) MetricErrors(options *awscloudwatch.MetricOptions) awscloudwatc
 }
 
 // exportEnvironment holds nothing secret and nothing of the pipeline: Lambda allows 4 KB, the spec is a file.
-func exportEnvironment(scope constructs.Construct, props *ExportProps, key awskms.IKey) map[string]*string {
+func exportEnvironment(scope constructs.Construct, props *ExportProps, key awskms.IKey, memoryMiB int) map[string]*string {
 	environment := map[string]*string{
 		"DATA_BUCKET":         props.Bucket.BucketName(),
 		"DATA_KEY_ARN":        jsii.String(""),
 		"DATABASE_SECRET_ARN": jsii.String(props.Database.SecretID),
+		// Lambda kills a function that has used up its memory; Go's collector, which would let the heap double, works harder before that.
+		"GOMEMLIMIT": jsii.String(fmt.Sprintf("%dMiB", memoryMiB*goMemoryPercent/100)),
 	}
 	if key != nil {
 		environment["DATA_KEY_ARN"] = key.KeyArn()

@@ -59,9 +59,13 @@ type ExportMap struct {
 }
 
 const (
-	// mapHours is the longest that an export goes on. After a day the next run of most pipelines is due, and its plan is a better one.
-	mapHours = 24
-	// idleSeconds is the pause before a partition of which nothing could be read is tried again: its hours are over, as a rule.
+	// mapHours is the longest that an export goes on: over the nights of a working week, where the database may be read at night only.
+	// A plan can be committed for five days (ledger.CommitWithin); what is read later is for nothing. Ten hours of them are left for
+	// the attempts before the map.
+	mapHours = 110
+	// idleSeconds is the pause before a partition of which nothing could be read is tried again: its hours are over, as a rule. A child
+	// that looks so often for mapHours stays within the 25,000 events that an execution's history may have (Step Functions, quotas): a
+	// look is nine of them, 11,880 in all.
 	idleSeconds = 300
 	// throttledAttempts outlast some ten minutes in which the account's functions are all in use.
 	throttledAttempts = 12
@@ -97,7 +101,7 @@ func (m *ExportMap) MetricFailed(options *awscloudwatch.MetricOptions) awscloudw
 	return m.StateMachine.MetricFailed(options)
 }
 
-// MetricTimedOut counts the exports that took longer than a day. Nobody was told.
+// MetricTimedOut counts the exports that took longer than 110 hours. Nobody was told.
 func (m *ExportMap) MetricTimedOut(options *awscloudwatch.MetricOptions) awscloudwatch.Metric {
 	return m.StateMachine.MetricTimedOut(options)
 }

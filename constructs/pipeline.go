@@ -184,7 +184,7 @@ func (p *RetrainingPipeline) watched() []watched {
 		{"ScheduleAlarm", "a tick did not reach the export function; it is in the dead-letter queue of the schedule", p.Schedule.MetricUndelivered(over5Minutes("Maximum"))},
 		{"ExportAlarm", "an attempt to export failed; a notice follows if the last one does too", p.Export.MetricErrors(over5Minutes("Sum"))},
 		{"ExportMapAlarm", "an export of many partitions failed; the execution says at which", p.ExportMap.MetricFailed(over5Minutes("Sum"))},
-		{"ExportMapTimeAlarm", "an export of many partitions took longer than a day; the next run makes a new plan", p.ExportMap.MetricTimedOut(over5Minutes("Sum"))},
+		{"ExportMapTimeAlarm", "an export of many partitions took longer than 110 hours; the next run makes a new plan", p.ExportMap.MetricTimedOut(over5Minutes("Sum"))},
 		{"ExportMapAbortAlarm", "somebody stopped an export of many partitions; no state of it could say so", p.ExportMap.MetricAborted(over5Minutes("Sum"))},
 		{"NotifyAlarm", "the notice of a failed export could not be sent; its log says why", p.Notify.MetricErrors(over5Minutes("Sum"))},
 	}

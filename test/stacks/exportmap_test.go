@@ -28,7 +28,7 @@ type mapDefinition struct {
 type mapState struct {
 	Type, Resource, Next, Default, QueryLanguage string
 	Arguments, ItemReader, ItemSelector          map[string]any
-	MaxConcurrency                               int
+	MaxConcurrency, Seconds                      int
 	ResultPath                                   json.RawMessage
 	OutputPath                                   json.RawMessage
 	Choices                                      []struct{ Condition, Next string }
@@ -81,8 +81,8 @@ func TestTheMapReadsThePartitionsOfTheList(t *testing.T) {
 	if string(read.ResultPath) != "null" || string(read.ItemProcessor.States["Done"].OutputPath) != "null" {
 		t.Error("what the children give is kept: ten thousand of them would fill a state's output")
 	}
-	if d.TimeoutSeconds != 24*60*60 {
-		t.Errorf("an export may take %d s, want a day", d.TimeoutSeconds)
+	if d.TimeoutSeconds != 110*60*60 {
+		t.Errorf("an export may take %d s, want 110 hours: what is read after five days can't be committed", d.TimeoutSeconds)
 	}
 	child := read.ItemProcessor.States["Read partition"]
 	if got, want := text(child.Arguments["Payload"]), `{"command":"partition","partition":"{% $states.input.partition %}","plan":"{% $states.input.plan %}"}`; got != want {
@@ -102,6 +102,19 @@ func TestAPartitionGoesOnUntilItIsDone(t *testing.T) {
 	if child.StartAt != "Read partition" || child.States["Read partition"].Next != "Is it done?" ||
 		choice.Choices[0].Next != "Done" || choice.Choices[1].Next != "Read partition" || choice.Default != "Wait" || child.States["Wait"].Next != "Read partition" {
 		t.Errorf("the way of a child is %+v", child.States)
+	}
+}
+
+func TestAPartitionMayWaitForItsHoursAsLongAsTheExportMayTake(t *testing.T) {
+	d := decodeMap(t, templates["prod"]["fraud"])
+	// Entered, scheduled, started, succeeded and exited for the call; entered and exited for the choice and for the pause.
+	const eventsOfALook, mostEvents = 9, 25_000
+	pause := d.States["Read partitions"].ItemProcessor.States["Wait"].Seconds
+	if pause == 0 {
+		t.Fatal("a child doesn't pause")
+	}
+	if events := d.TimeoutSeconds / pause * eventsOfALook; events > mostEvents/2 {
+		t.Errorf("a child that only looks has %d events in its history, which ends at %d; the half is for what it reads and tries again", events, mostEvents)
 	}
 }
 
