@@ -245,11 +245,13 @@ func TestASpecSaysWhatTheFunctionNeeds(t *testing.T) {
 			s.Source = appended(pipeline.Cursor{Kind: pipeline.RowversionCursor, Column: "V"})
 			s.Dataset.WindowSeconds = 30 * 24 * 60 * 60
 		}},
-		"what is added, by identity": {edits{"source", appending(`"cursor": {"identity": "Id"}`)}, func(s *pipeline.Spec) {
+		"what is added, by identity": {edits{"source", appending(`"cursor": {"identity": "Id"}`), "dataset.trainingWindow", `{"days": 1}`}, func(s *pipeline.Spec) {
 			s.Source = appended(pipeline.Cursor{Kind: pipeline.IdentityCursor, Column: "Id", Overlap: 1000})
+			s.Dataset.WindowSeconds = 24 * 60 * 60
 		}},
-		"what is added, by time": {edits{"source", appending(`"cursor": {"time": "At", "overlapMinutes": 5}`)}, func(s *pipeline.Spec) {
+		"what is added, by time": {edits{"source", appending(`"cursor": {"time": "At", "overlapMinutes": 5}`), "dataset.trainingWindow", `{"days": 1}`}, func(s *pipeline.Spec) {
 			s.Source = appended(pipeline.Cursor{Kind: pipeline.TimeCursor, Column: "At", Overlap: 300})
+			s.Dataset.WindowSeconds = 24 * 60 * 60
 		}},
 		"columns with rules, split by time": {edits{"dataset", `{
 			"task": "binary", "key": ["Id"], "label": "L", "positive": ["yes"], "nullLabel": "skip", "include": ["Id", "L", "A", "B", "C", "D", "At"],

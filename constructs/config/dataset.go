@@ -196,14 +196,42 @@ func (v validator) channels(p *Pipeline, n *node) {
 		v.add(path("positive"), "is empty", "write the label's values that mean 1, or leave it out")
 	}
 	v.split(d.Split, n)
-	if d.TrainingWindow != nil && p.Source.Load != pipeline.Append {
-		v.add(path("trainingWindow"), `is beside the load "full"`, "leave it out: a full load's run is what is trained on; source.window is how far back its query reads")
-	}
+	v.trainingWindow(p, path("trainingWindow"))
 	switch {
 	case p.Training != nil && p.Endpoint == nil:
 		v.add(n.at("endpoint"), "is missing", "write an object: what is trained is served. A pipeline without training and endpoint only exports")
 	case p.Training == nil && p.Endpoint != nil:
 		v.add(n.at("training"), "is missing", "write an object: what is served has to be trained. A pipeline without training and endpoint only exports")
+	}
+}
+
+// mostWindowRuns is how many runs a training window may have. The list of them goes from commit to commit: 50,000 runs are 25 MB that
+// each run reads and writes, and 150,000 files that each training opens.
+const mostWindowRuns = 50_000
+
+// trainingWindow finds a window that has no end, or more runs than can be listed at each tick. How often a cron expression fires isn't
+// known here.
+func (v validator) trainingWindow(p *Pipeline, path string) {
+	w := p.Dataset.TrainingWindow
+	if p.Source.Load != pipeline.Append {
+		if w != nil {
+			v.add(path, `is beside the load "full"`, "leave it out: a full load's run is what is trained on; source.window is how far back its query reads")
+		}
+		return
+	}
+	if w == nil {
+		v.add(path, "is missing", `write how far back a training reaches, such as {"days": 90}: without an end, the list of files that each run writes, and what each training reads, would grow for ever`)
+		return
+	}
+	period := ratePeriod(p.Schedule.Expression)
+	if period == 0 {
+		return
+	}
+	reach := time.Duration(inSeconds(w.Days, w.Hours, 0)) * time.Second
+	if runs := int64(reach / period); runs > mostWindowRuns {
+		v.add(path, fmt.Sprintf("has %d runs at %s", runs, p.Schedule.Expression),
+			fmt.Sprintf("write at most %d days, or a schedule with fewer runs: a window has at most %d. Each run reads the list of them all and writes it again, half a kilobyte a run, and a training opens the files of each",
+				mostWindowRuns*period/(24*time.Hour), mostWindowRuns))
 	}
 }
 

@@ -127,8 +127,8 @@ type Dataset struct {
 	Columns map[string]ColumnRule `json:"columns"`
 	// How rows are divided: three shares that add up to 1, or two moments.
 	Split Split `json:"split"`
-	// How far back a training of an append load reaches, by the runs' scheduled times.
-	TrainingWindow *TrainingWindow `json:"trainingWindow" defaultText:"to the first run of the generation"`
+	// How far back a training of an append load reaches, by the runs' scheduled times. Needed with such a load and channels.
+	TrainingWindow *TrainingWindow `json:"trainingWindow"`
 }
 
 // ColumnRule changes a column on its way: exactly one of hash, cast, oneHot and ordinal.
@@ -182,7 +182,8 @@ type TrainingWindow struct {
 
 // Export is the function that reads SQL Server and writes S3, and what the database's owner allows it.
 type Export struct {
-	// The function's memory in MiB. Lambda gives a whole processor at 1769.
+	// The function's memory in MiB. Lambda gives a whole processor at 1769. The function needs 100, and for each of `connections`
+	// 100 and 38 times the MiB of `maxValueBytes`.
 	MemoryMiB int `json:"memoryMiB" default:"1769" min:"128" max:"10240" limit:"AWS Lambda"`
 	// The function's time in seconds.
 	TimeoutSeconds int `json:"timeoutSeconds" default:"900" min:"1" max:"900" limit:"AWS Lambda"`
@@ -208,7 +209,8 @@ type Export struct {
 	MaxDOP int `json:"maxDop" min:"1" max:"64" limit:"SQL Server, more is never useful to a scan" defaultText:"the server's own setting"`
 	// The size of a table, in rows by the catalog, above which it is scanned only with `fullScan` in `source.accept`.
 	MaxScanRows int `json:"maxScanRows" default:"50000000" min:"1"`
-	// The size of the largest value that is read. A larger one fails the run and is named; memory is about three times it.
+	// The size of the largest value that is read. A larger one fails the run and is named. Each connection needs 38 times it of
+	// the function's memory, besides 100 MiB.
 	MaxValueBytes int `json:"maxValueBytes" default:"8388608" min:"8000" max:"268435456" limit:"what the function's memory can hold"`
 	// What the database's owner sees of the connections, in sys.dm_exec_sessions.
 	ApplicationName string `json:"applicationName" pattern:"^[ -~]{1,128}$" form:"1 to 128 characters of ASCII (SQL Server, program_name)" defaultText:"sagemaker-datapipeline and the pipeline's name"`

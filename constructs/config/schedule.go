@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // checkSchedule reads a schedule expression as EventBridge Scheduler does and says what to write instead where it would
@@ -60,6 +61,22 @@ func checkRate(inner string) string {
 		return fmt.Sprintf("write it in the plural: rate(%d %ss)", value, unit)
 	}
 	return ""
+}
+
+// ratePeriod is the time between two runs of a rate expression; 0 for any other.
+func ratePeriod(expression string) time.Duration {
+	inner, isRate := strings.CutPrefix(expression, "rate(")
+	inner, closed := strings.CutSuffix(inner, ")")
+	if !isRate || !closed || checkRate(inner) != "" {
+		return 0
+	}
+	parts := rateParts.FindStringSubmatch(inner)
+	value, err := strconv.Atoi(parts[1])
+	if err != nil {
+		return 0
+	}
+	units := map[string]time.Duration{"minute": time.Minute, "hour": time.Hour, "day": 24 * time.Hour}
+	return time.Duration(value) * units[strings.TrimSuffix(parts[2], "s")]
 }
 
 // cronField is one field of a cron expression.
