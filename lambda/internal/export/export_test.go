@@ -37,7 +37,7 @@ func TestARunIsExportedOnceAndItsWorkflowStarted(t *testing.T) {
 		!strings.HasSuffix(result.ExecutionARN, ":20260101t020000z") || !strings.HasPrefix(m.Attempt, "8c5a7f2e-") {
 		t.Fatalf("result %+v, attempt %s", result, m.Attempt)
 	}
-	if m.Source.Database != "shop" || m.Source.ServerVersion == "" || m.Source.Isolation == "" || m.Source.Guarantee == "" {
+	if m.Source.Database != origin["dbname"] || m.Source.ServerVersion == "" || m.Source.Isolation == "" || m.Source.Guarantee == "" {
 		t.Errorf("source %+v", m.Source)
 	}
 
@@ -154,6 +154,7 @@ func TestTheSplitDependsOnTheKeyAlone(t *testing.T) {
 }
 
 func TestBadInputLeavesNeitherManifestNorExecution(t *testing.T) {
+	onlyLocally(t, "logins and certificates of the tests")
 	table := orders(t, 50)
 	withNull := fmt.Sprintf("SELECT Id, CASE WHEN Id = 7 THEN NULL ELSE 1 END AS Returned, Amount FROM %s", table)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
@@ -293,6 +294,7 @@ func TestOfTwoAttemptsAtOnceOneCommits(t *testing.T) {
 }
 
 func TestWhatMayBeGoneIsTriedAgainWithNewKeys(t *testing.T) {
+	onlyLocally(t, "faults on order")
 	for _, c := range []struct {
 		name  string
 		fault sqlserver.Fault
@@ -320,6 +322,7 @@ func TestWhatMayBeGoneIsTriedAgainWithNewKeys(t *testing.T) {
 }
 
 func TestAResultThatAlwaysBreaksOffIsAnError(t *testing.T) {
+	onlyLocally(t, "faults on order")
 	w := newWorld(t)
 	table := orders(t, 400)
 	server.OrderFault(sqlserver.Fault{Match: reading(table), Kill: true, KillAfterRows: 399, Times: export.Tries})
@@ -332,6 +335,7 @@ func TestAResultThatAlwaysBreaksOffIsAnError(t *testing.T) {
 }
 
 func TestALockThatIsHeldTooLongSaysWhatToRaise(t *testing.T) {
+	onlyLocally(t, "faults on order")
 	w := newWorld(t)
 	table := orders(t, 10)
 	server.OrderFault(sqlserver.Fault{Match: reading(table), Error: 1222, Times: export.Tries})
@@ -344,6 +348,7 @@ func TestALockThatIsHeldTooLongSaysWhatToRaise(t *testing.T) {
 }
 
 func TestARotatedSecretIsReadAgainOnce(t *testing.T) {
+	onlyLocally(t, "account to be locked out of")
 	s := spec(pipeline.Source{Table: orders(t, 300)}, ordersDataset)
 	stale := secretText(map[string]any{"password": "Old-Passw0rd"})
 	t.Run("a new one logs in", func(t *testing.T) {
@@ -367,6 +372,7 @@ func TestARotatedSecretIsReadAgainOnce(t *testing.T) {
 }
 
 func TestARunThatWouldMissItsDeadlineStopsInTime(t *testing.T) {
+	onlyLocally(t, "faults on order")
 	w := newWorld(t)
 	table := orders(t, 400)
 	server.OrderFault(sqlserver.Fault{Match: reading(table), RowDelay: 50 * time.Millisecond})
@@ -384,6 +390,7 @@ func TestARunThatWouldMissItsDeadlineStopsInTime(t *testing.T) {
 }
 
 func TestAStatementThatTakesTooLongIsStopped(t *testing.T) {
+	onlyLocally(t, "faults on order")
 	w := newWorld(t)
 	table := orders(t, 400)
 	server.OrderFault(sqlserver.Fault{Match: reading(table), RowDelay: 50 * time.Millisecond})

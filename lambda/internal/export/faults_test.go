@@ -417,6 +417,7 @@ func bubble(t *testing.T, test func(t *testing.T)) {
 
 func bubbleAt(t *testing.T, now time.Time, test func(t *testing.T)) {
 	t.Helper()
+	onlyLocally(t, "faults on order")
 	warm.Do(func() {
 		// What the whole process shares is made outside of all bubbles.
 		d := deploy(t, spec(pipeline.Source{Table: orders(t, 60)}, ordersDataset))
@@ -488,6 +489,7 @@ func addEvents(t *testing.T, table string, at time.Time, n int) {
 
 // loads are the kinds of loads. Their first rows are there before the first tick.
 func loads(t *testing.T) []load {
+	onlyLocally(t, "faults on order")
 	table := orders(t, 60)
 	timed := events(t)
 	addEvents(t, timed, at(-1), 3)

@@ -510,6 +510,7 @@ func until(t *testing.T, what string, done func() bool) {
 
 // Each row takes the server an hour: a session that is gone soon was cancelled.
 func TestAFunctionThatEndsCancelsItsStatementsAndClosesItsConnections(t *testing.T) {
+	onlyLocally(t, "faults on order")
 	w := newWorld(t)
 	s := spec(pipeline.Source{Table: orders(t, 400), PartitionBy: "Id"}, ordersDataset)
 	s.Limits.Connections, s.Limits.PartitionRows, s.Limits.ApplicationName = 3, 100, "cancelled "+w.bucket
@@ -538,6 +539,7 @@ func TestAFunctionThatEndsCancelsItsStatementsAndClosesItsConnections(t *testing
 
 // A process that is killed at any moment leaves no session behind, and the next attempt makes the run.
 func TestAProcessThatIsKilledIsMadeGood(t *testing.T) {
+	onlyLocally(t, "faults on order")
 	random := rand.New(rand.NewPCG(3, 4))
 	for i, source := range []pipeline.Source{{}, {PartitionBy: "Id"}, {PartitionBy: "Id"}, {}} {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {

@@ -2,6 +2,7 @@ package export_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -27,6 +29,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	_ "github.com/microsoft/go-mssqldb"
+	"github.com/microsoft/go-mssqldb/msdsn"
 
 	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/internal/export"
@@ -40,11 +43,14 @@ import (
 	"sagemaker-datapipeline/test/local/sqlserver"
 )
 
-// The parts that all tests share: the local AWS and the local SQL Server, which each test gives buckets, secrets, state machines
+// The parts that all tests share: the local AWS and a SQL Server, which each test gives buckets, secrets, state machines
 // and tables of its own.
 var (
-	local    *emulator.Emulator
-	server   *sqlserver.Server
+	local *emulator.Emulator
+	// server is the local SQL Server; nil where SQLSERVER_URL names a real one, with SQLSERVER_CA as the authority of its certificate (docs/local.md).
+	server *sqlserver.Server
+	// origin is the database's secret.
+	origin   map[string]any
 	database *sql.DB
 	// databaseURL is what database connects to.
 	databaseURL string
@@ -73,15 +79,19 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer local.Stop()
-		if server, err = sqlserver.Start(sqlserver.Options{Databases: []string{"shop"}, Logins: []sqlserver.Login{
-			{Name: owner, Password: ownerPassword}, {Name: reader, Password: readerPassword, ReadOnly: true},
-			{Name: masked, Password: readerPassword, ReadOnly: true, Denied: []string{"UNMASK"}},
-		}}); err != nil {
+		if raw := os.Getenv("SQLSERVER_URL"); raw != "" {
+			err = useServer(raw, os.Getenv("SQLSERVER_CA"))
+		} else {
+			err = startServer(dir)
+		}
+		if server != nil {
+			defer server.Close()
+		}
+		if err != nil {
 			fmt.Println(err)
 			return 1
 		}
-		defer server.Close()
-		if database, err = openDatabase(dir); err != nil {
+		if database, err = sql.Open("sqlserver", databaseURL); err != nil {
 			fmt.Println(err)
 			return 1
 		}
@@ -90,11 +100,18 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// openDatabase opens the owner's connections, by which tests make tables.
-func openDatabase(dir string) (*sql.DB, error) {
+// startServer starts the local SQL Server. Tests make tables as its owner, and export as its reader.
+func startServer(dir string) error {
+	var err error
+	if server, err = sqlserver.Start(sqlserver.Options{Databases: []string{"shop"}, Logins: []sqlserver.Login{
+		{Name: owner, Password: ownerPassword}, {Name: reader, Password: readerPassword, ReadOnly: true},
+		{Name: masked, Password: readerPassword, ReadOnly: true, Denied: []string{"UNMASK"}},
+	}}); err != nil {
+		return err
+	}
 	ca := filepath.Join(dir, "ca.pem")
 	if err := os.WriteFile(ca, server.CACertificatePEM(), 0o600); err != nil {
-		return nil, err
+		return err
 	}
 	host, port := server.Addr()
 	u := url.URL{
@@ -102,7 +119,37 @@ func openDatabase(dir string) (*sql.DB, error) {
 		RawQuery: url.Values{"database": {"shop"}, "encrypt": {"true"}, "certificate": {ca}}.Encode(),
 	}
 	databaseURL = u.String()
-	return sql.Open("sqlserver", databaseURL)
+	origin = map[string]any{
+		"engine": "sqlserver", "host": host, "port": port, "username": reader, "password": readerPassword, "dbname": "shop",
+		"caCertificate": string(server.CACertificatePEM()),
+	}
+	return nil
+}
+
+// useServer takes the server of a URL. Its login makes the tables and exports them.
+func useServer(raw, caFile string) error {
+	c, err := msdsn.Parse(raw)
+	if err != nil {
+		return err
+	}
+	databaseURL = raw
+	origin = map[string]any{"engine": "sqlserver", "host": c.Host, "port": cmp.Or(int(c.Port), 1433), "username": c.User, "password": c.Password, "dbname": c.Database}
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
+		if err != nil {
+			return err
+		}
+		origin["caCertificate"] = string(pem)
+	}
+	return nil
+}
+
+// onlyLocally skips a test that a real server has no part for.
+func onlyLocally(t *testing.T, needs string) {
+	t.Helper()
+	if server == nil {
+		t.Skip("SQLSERVER_URL names a real server, which has no " + needs)
+	}
 }
 
 // world is what one test has to itself.
@@ -153,13 +200,9 @@ func (w *world) must(err error) {
 	}
 }
 
-// secretText is the secret of the read-only login, with keys replaced, or taken out where the value is nil.
+// secretText is the database's secret, with keys replaced, or taken out where the value is nil.
 func secretText(replace map[string]any) string {
-	host, port := server.Addr()
-	keys := map[string]any{
-		"engine": "sqlserver", "host": host, "port": port, "username": reader, "password": readerPassword, "dbname": "shop",
-		"caCertificate": string(server.CACertificatePEM()),
-	}
+	keys := maps.Clone(origin)
 	for k, v := range replace {
 		if keys[k] = v; v == nil {
 			delete(keys, k)
