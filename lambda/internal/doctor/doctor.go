@@ -127,7 +127,7 @@ func (x *examination) connection(ctx context.Context) {
 	}
 	x.ok("connection", "logged in to database %s at %s over verified TLS: %s", x.identity.Database, x.identity.Address, x.identity.Version)
 	for _, examine := range []func(context.Context){
-		x.server, x.clock, x.updateability, x.isolation, x.tableInCatalog, x.columns, x.hidden, x.size, x.indexes, x.boundaries, x.sameSource, x.cursor, x.rights,
+		x.server, x.clock, x.updateability, x.tableInCatalog, x.isolation, x.columns, x.hidden, x.size, x.indexes, x.boundaries, x.sameSource, x.cursor, x.rights,
 	} {
 		if ctx.Err() != nil {
 			return
@@ -213,7 +213,9 @@ func (x *examination) isolation(context.Context) {
 	snapshot := x.source.Consistency == pipeline.Snapshot
 	isolation, guarantee := x.guarantee(id)
 	found := isolation + ": " + guarantee
-	_, best := x.guarantee(sqlserver.Identity{RCSI: new(true)})
+	versioned := id
+	versioned.RCSI = new(true)
+	_, best := x.guarantee(versioned)
 	switch {
 	case x.selection.Dirty():
 		x.add("isolation", findings.Warning, found, "take the hint out of "+x.selection.From()+", and nolock out of source.accept")

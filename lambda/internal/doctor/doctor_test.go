@@ -253,6 +253,10 @@ func TestWhatIsInTheWayOfAnExportIsNamedWithItsRemedy(t *testing.T) {
 			check: "hidden data", severity: findings.Error, found: "Iban", remedy: `"encryptedColumns" under source.accept`},
 		{name: "rows that a policy hides", options: local.Options{SecurityPolicies: []local.SecurityPolicy{{Name: "dbo.Regions", Table: "dbo.Sales", Predicate: "([dbo].[fn]([Note]))"}}},
 			check: "hidden data", severity: findings.Error, found: "policy Regions filters the rows of dbo.Sales", remedy: `"rowLevelSecurity" under source.accept`},
+		{name: "policies that can't be looked for", denied: "VIEW DEFINITION",
+			check: "hidden data", severity: findings.Warning, found: "row-level security that hides rows from it", remedy: "GRANT VIEW DEFINITION"},
+		{name: "a view that the manifest can't speak for", change: all(statements("CREATE VIEW dbo.Sold AS SELECT SaleId, Price, Quantity FROM dbo.Sales"), func(_ *testing.T, w *world) { w.in.Spec.Source.Table = "dbo.Sold" }),
+			check: "isolation", severity: findings.OK, found: "as far as the views and functions that the source names read committed rows"},
 
 		{name: "a table above the size that may be scanned", change: func(_ *testing.T, w *world) { w.in.Spec.Limits.MaxScanRows = 1 },
 			check: "size", severity: findings.Error, found: "[FullScan]", remedy: `"fullScan" to source.accept`},

@@ -23,7 +23,7 @@ func (x *examination) tableInCatalog(ctx context.Context) {
 		x.unseen("table", err)
 		return
 	}
-	x.table = &t
+	x.table, x.identity.Kind = &t, t.Kind
 	switch {
 	case t.ObjectID == 0:
 		x.add("table", findings.Warning, fmt.Sprintf("the catalog shows no %s to this login", x.source.Table),
@@ -171,8 +171,13 @@ func (x *examination) hidden(ctx context.Context) {
 		}
 		x.add("hidden data", findings.Error, h.What+" [HiddenData]", h.Remedy)
 	}
+	if x.identity.PoliciesUnseen {
+		x.add("hidden data", findings.Warning, "the login may not view definitions: row-level security that hides rows from it, and masked columns behind views and functions, can't be looked for",
+			"GRANT VIEW DEFINITION on the database, and SELECT ON sys.sql_expression_dependencies, to the login's role (queries/grants/export-login.sql, See=policies), or know that there is none")
+		return
+	}
 	if len(hidden) == 0 {
-		x.ok("hidden data", "no column is masked or encrypted, and no security policy hides rows, as far as this login can see: a policy shows only to who may view its definition")
+		x.ok("hidden data", "no column is masked or encrypted, and no security policy hides rows, as far as this login can see")
 	}
 }
 

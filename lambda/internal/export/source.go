@@ -222,7 +222,7 @@ func (c *connection) Survey(ctx context.Context) (Survey, error) {
 		if err != nil {
 			return Survey{}, err
 		}
-		s.Table = &table
+		s.Table, s.Identity.Kind = &table, table.Kind
 		s.Identity.Table, s.Identity.ObjectID, s.Identity.TableCreated = table.Name, table.ObjectID, table.Created
 	}
 	if s.Hidden, err = c.Hidden(ctx, c.selection, s.Table); err != nil {

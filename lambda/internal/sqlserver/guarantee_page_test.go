@@ -27,9 +27,16 @@ func TestThePageOfGuaranteesHasTheWordsOfTheManifests(t *testing.T) {
 		{"an append load by identity", false, pipeline.Source{Load: pipeline.Append, Cursor: cursor(pipeline.IdentityCursor)}},
 		{"an append load by time", true, pipeline.Source{Load: pipeline.Append, Cursor: cursor(pipeline.TimeCursor)}},
 	} {
-		for mode, id := range map[string]Identity{"locking": {RCSI: new(false)}, "row versions": {RCSI: new(true)}, "unknown": {}} {
+		for mode, id := range map[string]Identity{"locking": {RCSI: new(false)}, "row versions": {RCSI: new(true)}, "unknown": {PoliciesUnseen: true}} {
 			for _, dirty := range []bool{false, true} {
 				_, guarantee := id.Guarantee(load.of, load.pages, dirty)
+				// What follows a text, for some sources and logins.
+				for _, further := range []string{behind, policiesUnseen} {
+					if !strings.Contains(page, strings.TrimSpace(further)) {
+						t.Errorf("docs/guarantees.md lacks %q", further)
+					}
+					guarantee = strings.Replace(guarantee, further, "", 1)
+				}
 				// What isn't known is said before the text of locking.
 				if rest, found := strings.CutPrefix(guarantee, unclear); found {
 					if !strings.Contains(page, strings.TrimSpace(unclear)) {

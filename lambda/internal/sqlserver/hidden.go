@@ -3,6 +3,8 @@ package sqlserver
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"sagemaker-datapipeline/lambda/pipeline"
@@ -19,16 +21,21 @@ type Hidden struct {
 }
 
 // Hidden finds the masked, row-secured and encrypted data that a source meets, itself or through views and functions. A query is judged by
-// the names in its text, so more may be found than it reads. What the login may not see in the catalog isn't found: row policies want VIEW
-// DEFINITION. t is the table of a source that is one; nil for a query.
+// the names in its text, so more may be found than it reads. Where the login may neither see what a view, a function or a synonym reads nor
+// what masks hide, that is found too. Row policies that it may not see aren't: Identity.PoliciesUnseen says so. t is the table of a source
+// that is one; nil for a query.
 func (s *Session) Hidden(ctx context.Context, x *Selection, t *Table) ([]Hidden, error) {
-	// Most databases hide nothing, which these two say.
 	columns, err := s.hiddenColumns(ctx)
 	if err != nil {
 		return nil, err
 	}
 	policies, err := s.rowPolicies(ctx)
-	if err != nil || len(columns) == 0 && len(policies) == 0 {
+	if err != nil {
+		return nil, err
+	}
+	unmasked, known, err := s.hasDatabasePermission(ctx, "UNMASK")
+	// Most databases hide nothing, which these say.
+	if err != nil || len(columns) == 0 && len(policies) == 0 && (unmasked || !known) {
 		return nil, err
 	}
 	met, err := s.objectsMet(ctx, x, t)
@@ -36,7 +43,11 @@ func (s *Session) Hidden(ctx context.Context, x *Selection, t *Table) ([]Hidden,
 		return nil, err
 	}
 	var found []Hidden
-	var unmasked, asked bool
+	if known && !unmasked {
+		if found, err = s.behind(ctx, met); err != nil {
+			return nil, err
+		}
+	}
 	for _, c := range columns {
 		if !met.column(c) {
 			continue
@@ -49,12 +60,6 @@ func (s *Session) Hidden(ctx context.Context, x *Selection, t *Table) ([]Hidden,
 		}
 		if !c.masked {
 			continue
-		}
-		if !asked {
-			if unmasked, err = s.may(ctx, "SELECT HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'UNMASK')"); err != nil {
-				return nil, err
-			}
-			asked = true
 		}
 		// From SQL Server 2022 on, the right can be given for a column.
 		may := unmasked
@@ -78,6 +83,23 @@ func (s *Session) Hidden(ctx context.Context, x *Selection, t *Table) ([]Hidden,
 				"let the policy's predicate pass the pipeline's login and then, or to take the rows that it leaves, give \"rowLevelSecurity\" under source.accept",
 			})
 		}
+	}
+	return found, nil
+}
+
+// behind names the views, functions and synonyms through which masked columns may come, where the login may not see what they read.
+func (s *Session) behind(ctx context.Context, m met) ([]Hidden, error) {
+	defined, known, err := s.hasDatabasePermission(ctx, "VIEW DEFINITION")
+	// The definitions aren't enough: the view of the dependencies wants SELECT besides, and may be missing.
+	if err != nil || !known || defined && m.dependencies {
+		return nil, err
+	}
+	var found []Hidden
+	for _, object := range m.indirect {
+		found = append(found, Hidden{
+			pipeline.AcceptMasked, object, "", fmt.Sprintf("what %s reads can't be seen by the pipeline's login, nor whether masked columns are among it", object),
+			"name the base tables, GRANT VIEW DEFINITION on the database and SELECT ON sys.sql_expression_dependencies to the login (queries/grants/export-login.sql, See=policies), or give \"maskedColumns\" under source.accept to take what may be masks for values",
+		})
 	}
 	return found, nil
 }
@@ -154,6 +176,10 @@ type met struct {
 	named map[int64]bool
 	// words are the names in a query in lower case; nil for a table, of which every column is read.
 	words map[string]bool
+	// indirect are the views, functions and synonyms that it names itself, and the tables of other databases, for messages.
+	indirect []string
+	// dependencies says that the login may read what the views name.
+	dependencies bool
 }
 
 // column says whether a column may be read. Through a view it may have any name.
@@ -164,9 +190,13 @@ func (m met) column(c hiddenColumn) bool {
 	return m.words == nil || !m.named[c.object] || m.words["*"] || m.words[strings.ToLower(c.column)]
 }
 
+// dependencies is what messages call sys.sql_expression_dependencies.
+const dependencies = "the dependencies of views"
+
 func (s *Session) objectsMet(ctx context.Context, x *Selection, t *Table) (met, error) {
 	m := met{objects: map[int64]bool{}, named: map[int64]bool{}}
 	names := map[string]bool{}
+	from := readFrom(x.query)
 	if t != nil && x.table != "" {
 		m.named[t.ObjectID] = true
 	} else {
@@ -177,30 +207,68 @@ func (s *Session) objectsMet(ctx context.Context, x *Selection, t *Table) (met, 
 		}
 		m.words = names
 	}
-	rows, _, err := s.ask(ctx, "the database's objects", "SELECT o.object_id, o.name FROM sys.objects AS o WHERE o.type IN ('U', 'V', 'SN', 'IF', 'TF', 'FN')")
+	for _, name := range from.foreign {
+		if database, rest, _ := strings.Cut(name, "."); !strings.EqualFold(database, s.login.Database) || strings.Count(rest, ".") > 1 {
+			m.indirect = append(m.indirect, name)
+		}
+	}
+	rows, _, err := s.ask(ctx, "the database's objects", "SELECT o.object_id, o.name, o.type, SCHEMA_NAME(o.schema_id) FROM sys.objects AS o WHERE o.type IN ('U', 'V', 'SN', 'IF', 'TF', 'FN', 'FS', 'FT') ORDER BY o.object_id")
 	if err != nil {
 		return m, err
 	}
+	base := map[int64]bool{}
+	through := map[int64]string{}
 	for _, r := range rows {
 		id, _ := r[0].(int64)
-		if called, _ := r[1].(string); names[strings.ToLower(called)] {
+		name, _ := r[1].(string)
+		kind, _ := r[2].(string)
+		schema, _ := r[3].(string)
+		called := strings.ToLower(name)
+		if names[called] {
 			m.named[id] = true
+		}
+		var there bool
+		switch kind = strings.TrimSpace(kind); {
+		case kind == "U":
+			base[id] = true
+		case x.table != "":
+			there = m.named[id]
+		case kind == "V" || kind == "SN":
+			there = from.names[called]
+		default:
+			there = from.calls[called]
+		}
+		if there {
+			through[id] = schema + "." + name
 		}
 	}
 	reads := map[int64][]int64{}
 	for what, sql := range map[string]string{
-		"the dependencies of views": "SELECT d.referencing_id, d.referenced_id FROM sys.sql_expression_dependencies AS d WHERE d.referenced_id IS NOT NULL",
-		"the synonyms":              "SELECT y.object_id, OBJECT_ID(y.base_object_name) FROM sys.synonyms AS y",
+		dependencies:   "SELECT d.referencing_id, d.referenced_id FROM sys.sql_expression_dependencies AS d WHERE d.referenced_id IS NOT NULL",
+		"the synonyms": "SELECT y.object_id, OBJECT_ID(y.base_object_name) FROM sys.synonyms AS y",
 	} {
-		if rows, _, err = s.ask(ctx, what, sql); err != nil {
+		var known bool
+		if rows, known, err = s.ask(ctx, what, sql); err != nil {
 			return m, err
+		}
+		if what == dependencies {
+			m.dependencies = known
 		}
 		for _, r := range rows {
 			by, _ := r[0].(int64)
-			if of, ok := r[1].(int64); ok {
-				reads[by] = append(reads[by], of)
+			of, ok := r[1].(int64)
+			if !ok {
+				continue
+			}
+			reads[by] = append(reads[by], of)
+			if what != dependencies && base[of] {
+				// A synonym of a table that the login sees hides nothing.
+				delete(through, by)
 			}
 		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(through)) {
+		m.indirect = append(m.indirect, through[id])
 	}
 	var follow func(id int64)
 	follow = func(id int64) {

@@ -20,6 +20,10 @@ type Identity struct {
 	Version string
 	// RCSI is READ_COMMITTED_SNAPSHOT and SnapshotAllowed ALLOW_SNAPSHOT_ISOLATION; nil when the login may not see them.
 	RCSI, SnapshotAllowed *bool
+	// Kind is the source's, as Table.Kind has it; the caller fills it in from the catalog. Empty for a query.
+	Kind string
+	// PoliciesUnseen says that the login may not look for row-level security on everything that it reads.
+	PoliciesUnseen bool
 	// ReadOnly says that the database takes no writes here, as on a read replica.
 	ReadOnly bool
 	// ServerTime is the server's clock in UTC, and Skew how far it is ahead of the function's; zero when it isn't known.
@@ -59,6 +63,9 @@ func (s *Session) Identify(ctx context.Context) (Identity, error) {
 	id.Version = strings.TrimSpace(version)
 	id.Server, _ = answers[2][0].(string)
 	var err error
+	if id.PoliciesUnseen, err = s.policiesUnseen(ctx); err != nil {
+		return Identity{}, err
+	}
 	if id.DatabaseGroup, err = s.databaseGroup(ctx); err != nil {
 		return Identity{}, err
 	}
@@ -114,6 +121,9 @@ func (id Identity) Guarantee(s pipeline.Source, pages, dirty bool) (isolation, g
 	case id.RCSI != nil:
 		mode = lockingMode
 	}
+	if readFrom(s.Query).locks() && !dirty {
+		mode = lockingMode
+	}
 	what := fullStatement
 	switch {
 	case s.Load == pipeline.Append && s.Cursor != nil && s.Cursor.Kind == pipeline.RowversionCursor:
@@ -123,7 +133,14 @@ func (id Identity) Guarantee(s pipeline.Source, pages, dirty bool) (isolation, g
 	case pages:
 		what = fullPages
 	}
-	return isolations[mode], guarantees[what][mode]
+	guarantee = guarantees[what][mode]
+	if s.Load != pipeline.Append && id.Kind != "table" && !dirty {
+		guarantee += behind
+	}
+	if id.PoliciesUnseen {
+		guarantee += policiesUnseen
+	}
+	return isolations[mode], guarantee
 }
 
 // mode is how the server isolates the export's reading.
@@ -159,7 +176,10 @@ var isolations = [modes]string{
 
 const (
 	unclear = "Whether the database has READ_COMMITTED_SNAPSHOT on could not be read, so no more is claimed than locking gives. "
-	none    = "None: the query asks for uncommitted reads, or skips locked rows. Rows may be missing, there twice, or never have been committed."
+	behind  = " This holds as far as the views and functions that the source names read committed rows."
+	// Before it, every guarantee is of the rows that the login sees.
+	policiesUnseen = " Row policies could not be looked for: rows that one hides from the login are missing."
+	none           = "None: the query asks for uncommitted reads, or skips locked rows. Rows may be missing, there twice, or never have been committed."
 
 	lockedStatement = "Committed rows only. A row that another transaction changed during the export is there as it was before or after. " +
 		"A row that moved in the index that was scanned may be missing or there twice."

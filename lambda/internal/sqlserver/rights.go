@@ -31,10 +31,25 @@ func (s *Session) Release(ctx context.Context) (Release, error) {
 	return r, nil
 }
 
+// policiesUnseen says whether the login lacks what shows security policies wherever they are. Where the server doesn't say, it doesn't.
+func (s *Session) policiesUnseen(ctx context.Context) (bool, error) {
+	has, known, err := s.hasDatabasePermission(ctx, "VIEW DEFINITION", "ALTER ANY SECURITY POLICY")
+	return known && !has, err
+}
+
+// hasDatabasePermission says whether the login has one of the permissions on its database. known is false where the server doesn't say.
+func (s *Session) hasDatabasePermission(ctx context.Context, permissions ...string) (has, known bool, err error) {
+	return s.hasPermission(ctx, "SELECT HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', @permission)", permissions)
+}
+
 // HasServerPermission says whether the login has one of the permissions on the server. known is false where the server doesn't say.
 func (s *Session) HasServerPermission(ctx context.Context, permissions ...string) (has, known bool, err error) {
+	return s.hasPermission(ctx, "SELECT HAS_PERMS_BY_NAME(NULL, NULL, @permission)", permissions)
+}
+
+func (s *Session) hasPermission(ctx context.Context, sql string, permissions []string) (has, known bool, err error) {
 	for _, p := range permissions {
-		rows, _, err := s.ask(ctx, "the login's rights", "SELECT HAS_PERMS_BY_NAME(NULL, NULL, @permission)", Param{"permission", "nvarchar(60)", p})
+		rows, _, err := s.ask(ctx, "the login's rights", sql, Param{"permission", "nvarchar(60)", p})
 		if err != nil {
 			return false, false, err
 		}

@@ -297,6 +297,9 @@ func (x *Selection) readQuery() error {
 	if clauses.depth != 0 {
 		return errors.New("there is a ( without its )")
 	}
+	if err := readFrom(x.query).refuseLocks(x.query); err != nil {
+		return err
+	}
 	x.hasOption, x.unwrappable = clauses.option, clauses.unwrappable()
 	if x.source.WindowSeconds > 0 {
 		if !used[windowStartParam] {

@@ -1,6 +1,8 @@
 package sqlserver
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +93,14 @@ func TestSourcesThatAreRefused(t *testing.T) {
 	}{
 		{"uncommitted reads", pipeline.Source{Query: "SELECT a\nFROM b WITH (NoLock)"}, "line 2: NOLOCK reads uncommitted rows"},
 		{"locked rows skipped", pipeline.Source{Query: "SELECT a FROM b WITH (READPAST)"}, "READPAST reads uncommitted rows"},
+		{"locks for writing", pipeline.Source{Query: "SELECT a\nFROM b AS c WITH (updlock, ROWLOCK)"}, "line 2: UPDLOCK takes locks that keep others from writing"},
+		{"locks of a kind without commas", pipeline.Source{Query: "SELECT a FROM b WITH (ROWLOCK XLOCK)"}, "XLOCK takes locks"},
+		{"a lock on the table, without WITH", pipeline.Source{Query: "SELECT a FROM dbo.[b] (TABLOCKX)"}, "TABLOCKX takes locks"},
+		{"a lock on the second table, without WITH", pipeline.Source{Query: "SELECT a FROM b, c AS d (TABLOCK) WHERE a = 1"}, "TABLOCK takes locks"},
+		{"locks that are held, in a subquery", pipeline.Source{Query: "SELECT a FROM (SELECT a FROM b JOIN c WITH (HOLDLOCK) ON b.x = c.x) AS q"}, "HOLDLOCK takes locks"},
+		{"locks beside an index", pipeline.Source{Query: "SELECT a FROM b WITH (INDEX(ix), SERIALIZABLE)"}, "SERIALIZABLE takes locks"},
+		{"locks of a step", pipeline.Source{Query: "WITH s AS (SELECT a FROM b WITH (REPEATABLEREAD)) SELECT a FROM s"}, "REPEATABLEREAD takes locks"},
+		{"locks in the query's options", pipeline.Source{Query: "SELECT a FROM b OPTION (TABLE HINT (b, UPDLOCK))"}, "UPDLOCK takes locks"},
 		{"an unknown parameter", pipeline.Source{Query: "SELECT a FROM b WHERE c = @from"}, "@from is not a parameter of the pipeline: there are @runTime, @windowStart and @windowEnd"},
 		{"a window's parameter without a window", pipeline.Source{Query: "SELECT a FROM b WHERE c >= @windowStart"}, "@windowStart needs a window"},
 		{"a window that the query doesn't use", pipeline.Source{Query: "SELECT a FROM b WHERE c < @windowEnd", WindowSeconds: 60}, "the query doesn't use @windowStart"},
@@ -110,6 +120,41 @@ func TestSourcesThatAreRefused(t *testing.T) {
 	}
 	if x = selection(t, pipeline.Source{Query: "SELECT [nolock], 'readpast' AS a, @@VERSION AS v FROM b"}, pipeline.Limits{}); x.Dirty() {
 		t.Error("names and texts were taken for hints")
+	}
+}
+
+func TestNamesAreNotTakenForLocks(t *testing.T) {
+	for _, query := range []string{
+		"SELECT updlock, b.Serializable AS holdlock FROM b WHERE xlock > 1 ORDER BY TabLock",
+		"SELECT [updlock], 'XLOCK' AS a /* WITH (XLOCK) */ FROM b -- (TABLOCK)",
+		"SELECT MAX(serializable) AS a FROM b WHERE xlock IN (updlock, tablock)",
+		"SELECT a FROM b JOIN c ON b.x = c.x AND b.y IN (xlock)",
+		"SELECT j.updlock FROM b CROSS APPLY OPENJSON(b.doc) WITH (updlock int, xlock nvarchar(5) '$.x') AS j",
+		"WITH s (updlock, xlock) AS (SELECT a, b FROM c) SELECT updlock FROM s",
+		"SELECT a FROM b WITH (ROWLOCK, INDEX(xlock), FORCESEEK(ix(updlock)))",
+		"SELECT a FROM b WITH (READCOMMITTEDLOCK, PAGLOCK)",
+	} {
+		if _, err := NewSelection(pipeline.Source{Query: query}, pipeline.Limits{}, at); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+}
+
+func TestWhereTheTablesOfAQueryAre(t *testing.T) {
+	for _, c := range []struct{ query, names, calls, foreign string }{
+		{"SELECT v.a FROM dbo.v", "v", "", ""},
+		{"SELECT a AS w FROM [dbo].[V w] AS b, c JOIN d ON d.x = dbo.f(b.y) WHERE e > 1", "c d v w", "f", ""},
+		{"SELECT a FROM (SELECT b FROM c) AS q", "c", "", ""},
+		{"SELECT a FROM (b JOIN c ON b.x = c.x) WHERE x IN (SELECT y FROM d)", "b c d", "in", ""},
+		{"SELECT g.a FROM b CROSS APPLY dbo.g(b.x) AS g", "b g", "g", ""},
+		{"SELECT a FROM other.dbo.t JOIN far..u ON 1 = 1 JOIN s.d.o.x ON 1 = 1", "t u x", "", "other.dbo.t far..u s.d.o.x"},
+		{"WITH s AS (SELECT a FROM b) SELECT a FROM s UNION SELECT c FROM d", "b d s", "as", ""},
+	} {
+		f := readFrom(c.query)
+		names, calls := slices.Sorted(maps.Keys(f.names)), slices.Sorted(maps.Keys(f.calls))
+		if strings.Join(names, " ") != c.names || strings.Join(calls, " ") != c.calls || strings.Join(f.foreign, " ") != c.foreign {
+			t.Errorf("%s: got %v, %v, %v", c.query, names, calls, f.foreign)
+		}
 	}
 }
 
@@ -299,6 +344,8 @@ func TestNothingIsGuaranteedThatDoesNotHold(t *testing.T) {
 		{"versions under locking", &off, versions, true, false, "locking", "exactly once, provided that rows of the table are never changed or deleted", "may be missing"},
 		{"versions under row versions", &on, versions, false, false, "READ COMMITTED SNAPSHOT", "exactly once, provided", "may be missing"},
 		{"an overlap", &on, overlap, false, false, "READ COMMITTED SNAPSHOT", "later than that", "exactly"},
+		{"a query that asks for locking reads", &on, pipeline.Source{Query: "SELECT a FROM b WITH (READCOMMITTEDLOCK)"}, false, false, "READ COMMITTED (locking)", "may be missing or there twice", "when the statement began"},
+		{"a query", &on, pipeline.Source{Query: "SELECT a FROM b"}, false, false, "READ COMMITTED SNAPSHOT", "as far as the views and functions that the source names read committed rows", "may be missing"},
 		{"uncommitted reads", &on, full, false, true, "READ UNCOMMITTED", "None: ", "committed when"},
 		{"uncommitted pages", nil, full, true, true, "READ UNCOMMITTED", "None: ", "committed when"},
 	} {

@@ -333,6 +333,66 @@ func TestWhatIsHiddenFromTheLoginIsFound(t *testing.T) {
 	}
 }
 
+// What a login that may read a view, and not see its text, can't know is refused where a mask may be behind it, and nowhere else.
+func TestWhatAViewMayHideIsFoundWithoutSeeingItsDefinition(t *testing.T) {
+	poor := func(name string, denied ...string) sqlserver.Login {
+		return sqlserver.Login{Name: name, Password: password, ReadOnly: true, Denied: denied}
+	}
+	shop := shopWith(t, sqlserver.Options{Logins: []sqlserver.Login{
+		poor("poor", "VIEW DEFINITION", "UNMASK", "SELECT ON dbo.People"), poor("seeing", "UNMASK"), poor("unmasked", "VIEW DEFINITION", "SELECT ON dbo.People"),
+	}})
+	shop.execute(t, "CREATE TABLE dbo.People (Id int NOT NULL, Email varchar(50) MASKED WITH (FUNCTION = 'email()') NULL)")
+	shop.execute(t, "CREATE TABLE dbo.Plain (Id int NOT NULL)")
+	shop.execute(t, "CREATE VIEW dbo.Persons AS SELECT Id, Email AS Address FROM dbo.People")
+	shop.execute(t, "CREATE SYNONYM dbo.Alias FOR dbo.Persons")
+	shop.execute(t, "CREATE SYNONYM dbo.Flat FOR dbo.Plain")
+	unseen := func(object string) string { return "what " + object + " reads can't be seen by the pipeline's login" }
+	for _, c := range []struct {
+		name, login string
+		source      pipeline.Source
+		want        string
+	}{
+		{"a view", "poor", pipeline.Source{Table: "dbo.Persons"}, unseen("dbo.Persons")},
+		{"a query of a view", "poor", pipeline.Source{Query: "SELECT p.Address FROM dbo.[Persons] AS p"}, unseen("dbo.Persons")},
+		{"a join with a view", "poor", pipeline.Source{Query: "SELECT x.Id FROM Plain AS x JOIN persons ON x.Id = persons.Id"}, unseen("dbo.Persons")},
+		{"a synonym of a view", "poor", pipeline.Source{Query: "SELECT Id FROM Alias"}, unseen("dbo.Alias")},
+		{"a table of another database", "poor", pipeline.Source{Query: "SELECT Id FROM other.dbo.Plain"}, unseen("other.dbo.Plain")},
+		{"a table", "poor", pipeline.Source{Table: "dbo.Plain"}, ""},
+		{"a query of a table", "poor", pipeline.Source{Query: "SELECT Id AS Persons, 'Alias' AS a FROM shop.dbo.Plain WHERE Id > 1"}, ""},
+		{"a synonym of a table", "poor", pipeline.Source{Query: "SELECT Id FROM Flat"}, ""},
+		{"a view for who sees what it reads", "seeing", pipeline.Source{Table: "dbo.Persons"}, `column "Email" of dbo.People is masked`},
+		{"a view for who sees through masks", "unmasked", pipeline.Source{Table: "dbo.Persons"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			session := shop.session(t, as(c.login))
+			x := newSelection(t, c.source)
+			var table *reading.Table
+			if c.source.Table != "" {
+				found, err := session.Table(t.Context(), c.source.Table)
+				if err != nil {
+					t.Fatal(err)
+				}
+				table = &found
+			}
+			hidden, err := session.Hidden(t.Context(), x, table)
+			if err != nil || len(hidden) == 0 != (c.want == "") {
+				t.Fatalf("got %v, %v", hidden, err)
+			}
+			if c.want != "" && (hidden[0].Consent != pipeline.AcceptMasked || !strings.HasPrefix(hidden[0].What, c.want)) {
+				t.Errorf("got %s: %s", hidden[0].Consent, hidden[0].What)
+			}
+			id, err := session.Identify(t.Context())
+			if err != nil || id.PoliciesUnseen != (c.login != "seeing") {
+				t.Errorf("row policies unseen: %v, %v", id.PoliciesUnseen, err)
+			}
+			const sentence = "Row policies could not be looked for"
+			if _, guarantee := id.Guarantee(c.source, false, false); strings.Contains(guarantee, sentence) != id.PoliciesUnseen {
+				t.Errorf("the guarantee is %s", guarantee)
+			}
+		})
+	}
+}
+
 // A value that is longer than is taken arrives cut, so that it doesn't fill the memory, and never so short that it would pass.
 func TestWhatIsCutIsLongerThanWhatIsTaken(t *testing.T) {
 	shop := theShop(t)
