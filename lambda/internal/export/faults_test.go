@@ -570,7 +570,10 @@ func TestWhateverHappensToACallOfS3EachRunIsCommittedOnce(t *testing.T) {
 
 // A function that Lambda gave up, and that wakes when another attempt has committed the run or the run after it. Two runs at once are the same.
 func TestAZombieThatGoesOnAfterTheCommitChangesNothing(t *testing.T) {
-	for _, load := range loads(t) {
+	for i, load := range loads(t) {
+		if i == 1 {
+			continue // a snapshot's steps in S3 are those of the first
+		}
 		for n, meanwhile := range []string{"another attempt makes the run", "the next run is made"} {
 			t.Run(load.name+", "+meanwhile, func(t *testing.T) {
 				everyStep(t, load, 0, func(t *testing.T, begin scenario, s *strike) {

@@ -3,7 +3,6 @@ package export_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -39,26 +38,25 @@ func tablePart(s pipeline.Spec) string { return strings.TrimPrefix(s.Source.Tabl
 // Whatever may be gone is tried again by the same function, with keys of its own, until everything was read once.
 func TestAnErrorOfTheServerThatMayBeGoneIsMadeGoodAtEveryStatement(t *testing.T) {
 	all := loads(t)
+	snapshot, paged := all[1:2], all[2:4]
 	for _, c := range []struct {
 		name   string
 		fault  sqlserver.Fault
-		anyway bool // of every statement, those that set the session too
+		anyway bool // at every statement, also those that set the session
+		loads  []load
 	}{
-		{"the victim of a deadlock", sqlserver.Fault{Error: 1205}, true},
-		{"a connection that breaks before the rows", sqlserver.Fault{Kill: true}, true},
-		{"a connection that breaks after a row", sqlserver.Fault{Kill: true, KillAfterRows: 1}, false},
-		{"a lock that is held", sqlserver.Fault{Error: 1222}, false},
-		{"a database that recovers", sqlserver.Fault{Error: 921}, false},
-		{"a database that is restored", sqlserver.Fault{Error: 922}, false},
-		{"an availability group without a primary", sqlserver.Fault{Error: 976}, false},
-		{"a replica that changes its role", sqlserver.Fault{Error: 983}, false},
-		{"a database that can't be opened", sqlserver.Fault{Error: 4060}, false},
-		{"versions that a snapshot needs and that are gone", sqlserver.Fault{Error: 3960}, false},
+		{"the victim of a deadlock", sqlserver.Fault{Error: 1205}, true, snapshot},
+		{"a connection that breaks before the rows", sqlserver.Fault{Kill: true}, true, snapshot},
+		{"a connection that breaks after a row", sqlserver.Fault{Kill: true, KillAfterRows: 1}, false, paged},
+		{"a lock that is held", sqlserver.Fault{Error: 1222}, false, paged},
+		{"a database that recovers", sqlserver.Fault{Error: 921}, false, paged},
+		{"a database that is restored", sqlserver.Fault{Error: 922}, false, paged},
+		{"an availability group without a primary", sqlserver.Fault{Error: 976}, false, paged},
+		{"a replica that changes its role", sqlserver.Fault{Error: 983}, false, paged},
+		{"a database that can't be opened", sqlserver.Fault{Error: 4060}, false, paged},
+		{"versions that a snapshot needs and that are gone", sqlserver.Fault{Error: 3960}, false, snapshot},
 	} {
-		for i, load := range all {
-			if c.anyway && i != 1 || !c.anyway && i == 0 {
-				continue
-			}
+		for _, load := range c.loads {
 			t.Run(c.name+", "+load.name, func(t *testing.T) {
 				n := 0
 				for struck := true; struck; n++ {
@@ -511,30 +509,48 @@ func until(t *testing.T, what string, done func() bool) {
 // Each row takes the server an hour: a session that is gone soon was cancelled.
 func TestAFunctionThatEndsCancelsItsStatementsAndClosesItsConnections(t *testing.T) {
 	onlyLocally(t, "faults on order")
-	w := newWorld(t)
-	s := spec(pipeline.Source{Table: orders(t, 400), PartitionBy: "Id"}, ordersDataset)
-	s.Limits.Connections, s.Limits.PartitionRows, s.Limits.ApplicationName = 3, 100, "cancelled "+w.bucket
-	server.OrderFault(sqlserver.Fault{Match: "* FROM [dbo].[" + tablePart(s) + "] AS q WHERE", RowDelay: time.Hour, Times: 1000})
-	defer server.ClearFaults()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	ended := make(chan error, 1)
-	go func() {
-		_, err := w.exporter(s, nil).Run(ctx, event(tick), "request")
-		ended <- err
-	}()
-	until(t, "three statements", func() bool {
-		var n int
-		w.must(database.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM sys.dm_exec_requests AS r JOIN sys.dm_exec_sessions AS s ON s.session_id = r.session_id
-			WHERE s.program_name = @p1`, s.Limits.ApplicationName).Scan(&n))
-		return n == 3
-	})
-	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Fatalf("got %v", err)
+	for _, c := range []struct {
+		name string
+		// refused is how many statements are there when one is refused; -1: none is.
+		refused int
+		problem string
+	}{
+		{"its time is over", -1, "context canceled"},
+		{"one of its connections is refused", 2, "grant SELECT"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			s := spec(pipeline.Source{Table: orders(t, 400), PartitionBy: "Id"}, ordersDataset)
+			s.Limits.Connections, s.Limits.PartitionRows, s.Limits.ApplicationName = 3, 100, "cancelled "+w.bucket
+			reading := "* FROM [dbo].[" + tablePart(s) + "] AS q WHERE"
+			if c.refused >= 0 {
+				server.OrderFault(sqlserver.Fault{Match: reading, Error: 229, Skip: c.refused})
+			}
+			server.OrderFault(sqlserver.Fault{Match: reading, RowDelay: time.Hour, Times: 1000})
+			defer server.ClearFaults()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			ended := make(chan error, 1)
+			go func() {
+				_, err := w.exporter(s, nil).Run(ctx, event(tick), "request")
+				ended <- err
+			}()
+			if c.refused < 0 {
+				until(t, "its statements", func() bool {
+					var n int
+					w.must(database.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM sys.dm_exec_requests AS r JOIN sys.dm_exec_sessions AS s ON s.session_id = r.session_id
+						WHERE s.program_name = @p1`, s.Limits.ApplicationName).Scan(&n))
+					return n == s.Limits.Connections
+				})
+				cancel()
+			}
+			if err := <-ended; err == nil || !strings.Contains(err.Error(), c.problem) {
+				t.Fatalf("got %v", err)
+			}
+			until(t, "the end of the sessions", func() bool { return sessions(t, s.Limits.ApplicationName) == 0 })
+			w.nothingHappened()
+		})
 	}
-	until(t, "the end of the sessions", func() bool { return sessions(t, s.Limits.ApplicationName) == 0 })
-	w.nothingHappened()
 }
 
 // A process that is killed at any moment leaves no session behind, and the next attempt makes the run.

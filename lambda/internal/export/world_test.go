@@ -147,7 +147,8 @@ func useServer(raw, caFile string) error {
 // onlyLocally skips a test that a real server has no part for.
 func onlyLocally(t *testing.T, needs string) {
 	t.Helper()
-	if server == nil {
+	// Asked here again, as go test doesn't see what TestMain asks: with another server, a cached result is none.
+	if os.Getenv("SQLSERVER_URL") != "" {
 		t.Skip("SQLSERVER_URL names a real server, which has no " + needs)
 	}
 }
