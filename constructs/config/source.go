@@ -8,13 +8,13 @@ import (
 	"sagemaker-datapipeline/lambda/pipeline"
 )
 
-var tableName = regexp.MustCompile(`^(\w+|\[[^\]]+\])\.(\w+|\[[^\]]+\])$`)
+var tableName = regexp.MustCompile(`^([\p{L}_][\p{L}\p{N}_@#$]*|\[([^\]]|\]\])+\])\.([\p{L}_][\p{L}\p{N}_@#$]*|\[([^\]]|\]\])+\])$`)
 
 // source checks what is read, and how a run's rows relate to those of the runs before it.
 func (v validator) source(s *Source, n *node) {
 	path := func(keys ...any) string { return n.at(append([]any{"source"}, keys...)...) }
 	if s.Table != "" && !tableName.MatchString(s.Table) {
-		v.add(path("table"), "got "+quote(s.Table), "write schema.name, such as dbo.Transactions; the database has a key of its own in the environment")
+		v.add(path("table"), "got "+quote(s.Table), "write schema.name, such as dbo.Transactions, and a name with spaces or signs in brackets, as in Sales.[Order Details]; the database has a key of its own in the environment")
 	}
 	if s.Query != "" {
 		var remedy string

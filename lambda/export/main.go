@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambda/messages"
@@ -71,7 +72,7 @@ type function struct {
 }
 
 func handle(ctx context.Context, setUp func() (*function, error), body []byte, requestID string) (any, error) {
-	event, err := export.DecodeEvent(body)
+	event, err := export.DecodeEvent(body, time.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -87,11 +87,11 @@ func (r Range) String() string {
 	case r.From == nil && r.To == nil:
 		return "everything"
 	case r.From == nil:
-		return "below " + *r.To
+		return fmt.Sprintf("below %q", *r.To)
 	case r.To == nil:
-		return "from " + *r.From
+		return fmt.Sprintf("from %q", *r.From)
 	}
-	return "from " + *r.From + " to below " + *r.To
+	return fmt.Sprintf("from %q to below %q", *r.From, *r.To)
 }
 
 // Key is the key of a run's plan. A run that was planned, failed, and is made again with another spec has another plan: the short

@@ -104,7 +104,7 @@ func TestTheKeysOfAPlan(t *testing.T) {
 			t.Errorf("%s is taken for a plan", other)
 		}
 	}
-	if got, found := p.Find("p00002"); !found || got.String() != "from 10 to below 20" {
+	if got, found := p.Find("p00002"); !found || got.String() != `from "10" to below "20"` {
 		t.Fatalf("got %v", got)
 	}
 	if _, found := p.Find("p00004"); found {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -68,7 +69,11 @@ func (p *Plan) keyText(value func(k int) []byte) string {
 	}
 	var parts []string
 	for _, k := range p.Key {
-		parts = append(parts, p.Columns[k].Name+"="+shorten(string(value(k))))
+		text := shorten(string(value(k)))
+		if strings.ContainsFunc(text, unicode.IsControl) {
+			text = strconv.Quote(text) // a line break would break the message
+		}
+		parts = append(parts, p.Columns[k].Name+"="+text)
 	}
 	return strings.Join(parts, ", ")
 }

@@ -55,6 +55,8 @@ func (e *Exporter) Rebaseline(ctx context.Context, event Event) (State, error) {
 	if !event.KeepWatermark {
 		next.Generation++
 		next.Watermark, next.QuerySHA256, next.SchemaSHA256 = nil, "", ""
+		// The new generation has no latest run: whatever the last one's time was, the next tick's run is made.
+		next.Run = ""
 	}
 	moved, err := e.ledger().Move(ctx, h, next)
 	if err != nil {

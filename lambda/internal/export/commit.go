@@ -135,6 +135,9 @@ func (e *Exporter) assemble(ctx context.Context, f ledger.Frozen, h ledger.Head,
 		if f.Load == pipeline.Append {
 			return manifest.Manifest{}, &nothingToDoError{NoNewData, fmt.Sprintf("the table has no new row below %s %s", f.Bounds.Column, f.Bounds.To)}
 		}
+		if !e.withChannels() {
+			return manifest.Manifest{}, &nothingToDoError{NoNewData, e.from() + " gave no rows"}
+		}
 		return manifest.Manifest{}, fmt.Errorf("%s gave no rows: there is nothing to train on; check its conditions, and that the login sees the rows", e.from())
 	}
 	if f.Load == pipeline.Append {

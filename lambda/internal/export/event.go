@@ -1,6 +1,7 @@
 package export
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -56,8 +57,12 @@ const (
 
 const deployed = "aws.cloudformation"
 
-// DecodeEvent reads an event. Anything else than a scheduled time or a command is an error that shows what is expected.
-func DecodeEvent(b []byte) (Event, error) {
+// Ahead is how far a scheduled time may be ahead of the function's clock. A run of the far future would be later than all that come before it,
+// and they superseded.
+const Ahead = 10 * time.Minute
+
+// DecodeEvent reads an event that came at a time. Anything else than a scheduled time or a command is an error that shows what is expected.
+func DecodeEvent(b []byte, now time.Time) (Event, error) {
 	var e Event
 	if err := json.Unmarshal(b, &e); err != nil {
 		return Event{}, fmt.Errorf(`the event is not of the form {"scheduledTime": "2026-01-01T02:00:00Z"} or {"command": "doctor"}: %w`, err)
@@ -65,9 +70,18 @@ func DecodeEvent(b []byte) (Event, error) {
 	if e.Source == deployed {
 		return Event{Command: Doctor, Source: deployed}, nil
 	}
+	// What EventBridge sends has much else; what the schedule, the map and people send has not, and a misspelt "backfill" is no backfill.
+	strict := json.NewDecoder(bytes.NewReader(b))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&Event{}); err != nil {
+		return Event{}, fmt.Errorf("decoding the event: %w", err)
+	}
 	switch e.Command {
 	case "":
-		_, err := e.scheduled()
+		at, err := e.scheduled()
+		if err == nil && at.After(now.Add(Ahead)) {
+			err = fmt.Errorf("scheduledTime %s is in the future: it is %s now; a run is made at its time or after it", e.ScheduledTime, now.UTC().Format(time.RFC3339))
+		}
 		return e, err
 	case ReadPartition, CommitPlan:
 		if e.Plan.Key == "" || e.Plan.ETag == "" {

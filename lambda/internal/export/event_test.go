@@ -2,6 +2,7 @@ package export_test
 
 import (
 	"testing"
+	"time"
 
 	"sagemaker-datapipeline/lambda/internal/export"
 	"sagemaker-datapipeline/lambda/run"
@@ -15,7 +16,7 @@ func FuzzDecodeEvent(f *testing.F) {
 	f.Add([]byte(`{"command":"rebaseline","reason":"restored","by":"ana","keepWatermark":true}`))
 	f.Add([]byte(`{"source":"aws.cloudformation","detail-type":"CloudFormation Stack Status Change"}`))
 	f.Fuzz(func(t *testing.T, event []byte) {
-		e, err := export.DecodeEvent(event)
+		e, err := export.DecodeEvent(event, time.Now())
 		if err != nil || e.Command != "" {
 			return
 		}

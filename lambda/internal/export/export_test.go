@@ -231,18 +231,20 @@ func TestMalformedEventsDoNothing(t *testing.T) {
 		{"null", `null`, `no "scheduledTime"`},
 		{"a date", `{"scheduledTime":"2026-01-01"}`, "RFC 3339"},
 		{"a number", `{"scheduledTime":1}`, "not of the form"},
+		{"a misspelt field", `{"scheduledTime":"2026-01-01T02:00:00Z","backfil":true}`, `unknown field "backfil"`},
+		{"a time to come", `{"scheduledTime":"2996-01-01T02:00:00Z"}`, "is in the future"},
 		{"an unknown command", `{"command":"drop"}`, "not one of doctor"},
 		{"a partition without its plan", `{"command":"partition","partition":"p00000"}`, "needs the plan"},
 		{"a plan without a partition", `{"command":"partition","plan":{"key":"k","etag":"e"}}`, "needs the partition"},
 		{"a rebaseline without a reason", `{"command":"rebaseline","by":"me"}`, `needs "reason"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if e, err := export.DecodeEvent([]byte(c.event)); err == nil || !strings.Contains(err.Error(), c.problem) {
+			if e, err := export.DecodeEvent([]byte(c.event), time.Now()); err == nil || !strings.Contains(err.Error(), c.problem) {
 				t.Fatalf("got %+v, %v; want an error with %s", e, err, c.problem)
 			}
 		})
 	}
-	e, err := export.DecodeEvent([]byte(`{"scheduledTime":"2026-01-01T02:00:00Z"}`))
+	e, err := export.DecodeEvent([]byte(`{"scheduledTime":"2026-01-01T02:00:00Z"}`), time.Now())
 	if err != nil || e != event(tick) {
 		t.Fatalf("got %+v, %v", e, err)
 	}

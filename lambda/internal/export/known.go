@@ -13,6 +13,7 @@ import (
 	"sagemaker-datapipeline/lambda/internal/columns"
 	"sagemaker-datapipeline/lambda/internal/keys"
 	"sagemaker-datapipeline/lambda/internal/ledger"
+	"sagemaker-datapipeline/lambda/internal/sqlserver"
 	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/pipeline"
 )
@@ -77,8 +78,11 @@ func overlapping(b *manifest.Bounds, column columns.Column, at int) (func(arrow.
 		if err != nil {
 			return nil, err
 		}
-		// A second more than is needed: the column may have a coarser step.
-		from := to.Add(-time.Duration(b.Remembered+1) * time.Second)
+		described, err := sqlserver.ParseColumn(b.Column, b.SQLType, false)
+		if err != nil {
+			return nil, fmt.Errorf("the plan's bounds: %w", err)
+		}
+		from := floor(described, to.Add(-time.Duration(b.Remembered)*time.Second))
 		return func(batch arrow.RecordBatch, row int) bool {
 			t, ok := column.Time(batch.Column(at), row)
 			return ok && !t.Before(from)
@@ -153,6 +157,6 @@ func explainDuplicate(err error) error {
 	if _, twice := errors.AsType[*keys.DuplicateError](err); !twice {
 		return err
 	}
-	return refuse(DuplicateKey, "the source is declared immutable, and its rows are not: %v: a row was changed after it was exported (an UPDATE gives it a new row version), or dataset.key doesn't name one row; "+
-		"read such a table with load full, or name the whole key", err)
+	return refuse(DuplicateKey, "the source is declared immutable, and its rows are not: %v: a row was changed after it was exported (an UPDATE gives it a new row version), or dataset.key doesn't name one row "+
+		"(texts that differ by spaces at their end are one key, and times that differ by less than a microsecond); read such a table with load full, or name the whole key", err)
 }

@@ -515,6 +515,40 @@ func TestAnIdentityBelowZeroAndAnEmptiedTableLoseNothing(t *testing.T) {
 	w.refused(s, 3, "the last that its type int has")
 }
 
+// A day that isn't over belongs to the run after it, and a column of days is read from a day's beginning.
+func TestATimeCursorOnADateReadsWholeDays(t *testing.T) {
+	w := newWorld(t)
+	table := fmt.Sprintf("dbo.Days%d", worlds.Add(1))
+	execute(t, "CREATE TABLE "+table+" (Id int NOT NULL PRIMARY KEY, Day date NOT NULL, Amount int NOT NULL)")
+	s := appending(table, pipeline.Cursor{Kind: pipeline.TimeCursor, Column: "Day", Overlap: 3600})
+	add := func(id int, day string) {
+		execute(t, fmt.Sprintf("INSERT INTO %s (Id, Day, Amount) VALUES (%d, '%s', %d)", table, id, day, id))
+	}
+	const day = 24 * 12 // ticks of 5 minutes
+	add(1, "2025-12-31")
+	w.run(s, 0, export.Committed) // 02:00 on the first of January
+	add(2, "2026-01-01")
+	w.run(s, 12*12, export.NoNewData) // 14:00 on the same day
+	add(3, "2026-01-01")
+	w.run(s, day, export.Committed)
+	add(4, "2026-01-02")
+	w.run(s, 2*day, export.Committed)
+	if got, want := w.amounts(), []int{1, 2, 3, 4}; !slices.Equal(got, want) {
+		t.Fatalf("the runs hold %v, want %v", got, want)
+	}
+}
+
+func TestAColumnByWhichRowsAreFoundIsNotChanged(t *testing.T) {
+	table := events(t)
+	insert(t, table, tick, 1)
+	paged := spec(pipeline.Source{Table: table, PartitionBy: "At"}, pipeline.Dataset{Format: pipeline.NoChannels, Key: []string{"Id"}})
+	paged.Dataset.Columns = map[string]pipeline.ColumnRule{"at": {Cast: "date"}}
+	newWorld(t).refused(paged, 0, "dataset.columns changes At, which is source.partitionBy")
+	timed := appending(table, pipeline.Cursor{Kind: pipeline.TimeCursor, Column: "At", Overlap: 60})
+	timed.Dataset.Columns = map[string]pipeline.ColumnRule{"At": {Hash: true}}
+	newWorld(t).refused(timed, 0, "dataset.columns changes At, which is source.cursor")
+}
+
 func TestACursorIsOfATypeThatItsKindFollows(t *testing.T) {
 	table := events(t)
 	insert(t, table, tick, 1)

@@ -79,6 +79,9 @@ func (e *Exporter) makePlan(ctx context.Context, session Session, h ledger.Head,
 	if err := e.checkSource(survey); err != nil {
 		return plan.Plan{}, err
 	}
+	if err := e.checkRules(); err != nil {
+		return plan.Plan{}, err
+	}
 	p.QuerySHA256 = hash(e.Spec.ReadsAs(survey.Query))
 	selected, err := columns.Select(survey.Columns, e.Spec.Dataset)
 	if err != nil {
@@ -171,6 +174,24 @@ func (e *Exporter) hidden(survey Survey) []sqlserver.Hidden {
 	})
 }
 
+// checkRules refuses rules that change a column by whose values rows are found: what is compared on the server would not be what was read.
+func (e *Exporter) checkRules() error {
+	check := func(where, column string) error {
+		for name, rule := range e.Spec.Dataset.Columns {
+			if strings.EqualFold(name, column) && (rule.Cast != "" || rule.Hash) {
+				return fmt.Errorf("dataset.columns changes %s, which is %s: rows are found by the column as it is, so leave it; a copy of it in the query can be changed", column, where)
+			}
+		}
+		return nil
+	}
+	if c := e.Spec.Source.Cursor; c != nil && c.Kind != pipeline.RowversionCursor {
+		if err := check("source.cursor", c.Column); err != nil {
+			return err
+		}
+	}
+	return check("source.partitionBy", e.Spec.Source.PartitionBy)
+}
+
 // compare says whether this source is the one that the runs before read. It may begin a new generation.
 func (e *Exporter) compare(h ledger.Head, p *plan.Plan, survey Survey) error {
 	if h.Manifest == nil {
@@ -179,7 +200,7 @@ func (e *Exporter) compare(h ledger.Head, p *plan.Plan, survey Survey) error {
 	name, what := "", ""
 	switch differs := h.Identity.Differs(survey.Identity.Identity); {
 	case h.QuerySHA256 != "" && h.QuerySHA256 != p.QuerySHA256:
-		name, what = QueryChanged, "what the pipeline reads was changed since the last run"
+		name, what = QueryChanged, "the query or table, its cursor, its partition column or, of an append load, its key was changed in the configuration since the last run"
 	case strings.Contains(differs, "the table"):
 		name, what = TableRecreated, differs
 	case differs != "":
@@ -250,8 +271,11 @@ func (e *Exporter) changed(h ledger.Head, p *plan.Plan, name, what string) error
 		p.Generation, p.NewGeneration = h.Generation+1, name+": "+what
 		return nil
 	}
-	return refuse(name, "%s: rows of before and after can't be one training set: begin a new generation with the command rebaseline, or set source.onChange to newGeneration; "+
-		"if it is a failover and no row was lost, the command rebaseline with keepWatermark accepts the database", what)
+	remedy := "begin a new generation with the command rebaseline, or set source.onChange to newGeneration"
+	if name != QueryChanged {
+		remedy += "; if it is a failover and no row was lost, the command rebaseline with keepWatermark accepts the database"
+	}
+	return refuse(name, "%s: rows of before and after can't be one training set: %s", what, remedy)
 }
 
 // bounds freezes which values of the cursor the run reads.
@@ -349,7 +373,10 @@ func (e *Exporter) identityBounds(ctx context.Context, session Session, column s
 	}
 	least, most := integers(column.Type)
 	top, err := strconv.ParseInt(highest, 10, 64)
-	if err != nil || top >= most {
+	if err != nil {
+		return fmt.Errorf("the cursor %s has the value %s: an identity cursor is an integer below 2^63-1", column.Name, highest)
+	}
+	if top >= most {
 		return fmt.Errorf("the cursor %s has the value %s, the last that its type %s has: no later row can be told from it; make the column a bigint", column.Name, highest, column.SQLType())
 	}
 	b.To = strconv.FormatInt(top+1, 10)
@@ -384,8 +411,8 @@ func integers(sqlType string) (least, most int64) {
 	return math.MinInt64, math.MaxInt64
 }
 
-// cursorFits says why a column can't be followed as a cursor of its kind. A rowversion comes as binary(8) in a result: only the catalog, where it may
-// be seen, tells it from another.
+// cursorFits says why a column can't be followed as a cursor of its kind. A rowversion comes as binary(8) in a result: only the catalog tells it
+// from another.
 func cursorFits(c pipeline.Cursor, column sqlserver.Column, table *sqlserver.Table) error {
 	known := column.Type
 	if table != nil {
@@ -396,16 +423,14 @@ func cursorFits(c pipeline.Cursor, column sqlserver.Column, table *sqlserver.Tab
 	var fitting []string
 	switch c.Kind {
 	case pipeline.RowversionCursor:
+		// Another binary(8) has no row versions of this database: without the catalog's word nothing is followed.
 		fitting = []string{"timestamp", "rowversion"}
-		if known == column.Type { // the catalog doesn't say
-			fitting = append(fitting, "binary")
-		}
 	case pipeline.IdentityCursor:
 		fitting = []string{"tinyint", "smallint", "int", "bigint", "decimal", "numeric"}
 	case pipeline.TimeCursor:
 		fitting = []string{"date", "smalldatetime", "datetime", "datetime2", "datetimeoffset"}
 	}
-	if slices.Contains(fitting, known) {
+	if slices.Contains(fitting, known) && (c.Kind != pipeline.IdentityCursor || column.Scale <= 0) {
 		return nil
 	}
 	return fmt.Errorf("source.cursor names %s as a cursor of the kind %s, and it is of type %s: name a column of type %s", column.Name, c.Kind, known, strings.Join(fitting, ", "))
@@ -414,7 +439,7 @@ func cursorFits(c pipeline.Cursor, column sqlserver.Column, table *sqlserver.Tab
 // timeBounds reads to the run's time, and again what is within the overlap below the watermark.
 func timeBounds(id run.ID, column sqlserver.Column, b *manifest.Bounds, watermark string, overlap int64) error {
 	var err error
-	if b.To, err = sqlserver.KeyText(column, id.Time()); err != nil {
+	if b.To, err = sqlserver.KeyText(column, floor(column, id.Time())); err != nil {
 		return fmt.Errorf("source.cursor: %w", err)
 	}
 	if watermark == "" {
@@ -424,12 +449,25 @@ func timeBounds(id run.ID, column sqlserver.Column, b *manifest.Bounds, watermar
 	if err != nil {
 		return fmt.Errorf("the head's watermark: %w", err)
 	}
-	if !id.Time().After(mark) {
+	if to := floor(column, id.Time()); to.Before(mark) {
 		return &nothingToDoError{Superseded, fmt.Sprintf("a later run has read to %s already", watermark)}
+	} else if to.Equal(mark) {
+		return &nothingToDoError{NoNewData, fmt.Sprintf("the last run has read to %s %s already", b.Column, watermark)}
 	}
 	b.Overlap = watermark
-	b.From, err = sqlserver.KeyText(column, mark.Add(-time.Duration(overlap)*time.Second))
+	b.From, err = sqlserver.KeyText(column, floor(column, mark.Add(-time.Duration(overlap)*time.Second)))
 	return err
+}
+
+// floor is the last value of a column that isn't after a time. A bound that was rounded up would leave a part of a day or a minute to nobody.
+func floor(column sqlserver.Column, t time.Time) time.Time {
+	switch column.Type {
+	case "date":
+		return t.UTC().Truncate(24 * time.Hour)
+	case "smalldatetime":
+		return t.UTC().Truncate(time.Minute)
+	}
+	return t
 }
 
 // parseMoment reads the text of a date, or of a date and time, as bounds have it.
