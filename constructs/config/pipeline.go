@@ -91,8 +91,8 @@ type Cursor struct {
 	// A column of ascending integers, such as an identity. A row that is committed later than a higher number is met again
 	// within the overlap, and lost beyond it.
 	Identity string `json:"identity" oneOf:"kind"`
-	// A date and time column in UTC that is written when the row is. A row that is committed late is met again within the
-	// overlap, and lost beyond it.
+	// A date and time column in UTC that is written when the row is. A run reads up to its scheduled time, and of a date up to
+	// the day before: rows of later times wait. A row that is committed late is met again within the overlap, and lost beyond it.
 	Time string `json:"time" oneOf:"kind"`
 	// How many values below the last bound a run reads again, of `identity`. Rows that were read before are left out.
 	OverlapValues int `json:"overlapValues" default:"1000" min:"1" max:"1000000000"`
