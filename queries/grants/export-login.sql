@@ -15,16 +15,20 @@
 -- sqlcmd asks for the master user's password. The export's password may have neither a quote nor a dollar sign; those that
 -- this project's stacks generate have none.
 --
--- Every load needs SELECT and no more: the server tells who may read a table also its columns, indexes, masks and encryption, and to anybody
--- its row versions. What else the login may see is the database owner's to decide. -v See=nothing, or one or more of these words with commas:
+-- Every load of a table needs SELECT and no more: the server tells who may read a table also its columns, indexes, masks and encryption, and to
+-- anybody its row versions. Of a view or a function it tells neither what they read nor whether that is masked. What else the login may see is the database owner's to decide. -v See=nothing, or one or more of these words with commas:
 --
 --     transactions   names the session that holds an append load by rowversion back, when a transaction stays open. Without it the export
---                    says that it is held back, and not by whom. VIEW SERVER STATE (from 2022 on VIEW SERVER PERFORMANCE STATE).
+--                    says that it is held back, and not by whom. VIEW SERVER STATE (from 2022 on VIEW SERVER PERFORMANCE STATE). It is the
+--                    login's on the whole server, not the database's: with several databases, list it in the run for each of them, because
+--                    a run that doesn't list it takes it back.
 --     statistics     divides a large table (source.partitionBy) by its histogram, on servers that ask for more than SELECT there. Without it
 --                    the ranges are even between the lowest and the highest value. VIEW DATABASE STATE (from 2022 on VIEW DATABASE
 --                    PERFORMANCE STATE).
---     policies       finds row-level security on the tables. Without it an export doesn't know that rows are hidden from it! VIEW DEFINITION
---                    on the schemas of the policies that the tables have now; run the script again when one is added.
+--     policies       finds row-level security on the tables, and masked columns behind views, functions and synonyms. Without it an export
+--                    doesn't know that rows are hidden from it, and refuses views until what may be masks is accepted. VIEW DEFINITION on the
+--                    database, which shows the login the text of every view, function and procedure in it, and SELECT on
+--                    sys.sql_expression_dependencies, which shows what they name.
 --
 -- What it never grants: UNMASK. A column with a dynamic mask would be exported masked, so the export refuses it by name: take it out of the
 -- query, list it under dataset.drop, or have its owner decide to GRANT UNMASK.
@@ -78,8 +82,12 @@ EXEC sys.sp_executesql @statement;
 DECLARE @transactions nvarchar(60) = CASE WHEN CAST(SERVERPROPERTY('ProductMajorVersion') AS int) >= 16 THEN N'VIEW SERVER PERFORMANCE STATE' ELSE N'VIEW SERVER STATE' END;
 IF CHARINDEX(N',transactions,', N',' + REPLACE(N'$(See)', N' ', N'') + N',') > 0
     SET @statement = N'GRANT ' + @transactions + N' TO ' + QUOTENAME(@login);
-ELSE
+ELSE IF EXISTS (SELECT 1 FROM sys.server_permissions AS p
+        WHERE p.grantee_principal_id = SUSER_ID(@login) AND p.class = 100 AND p.permission_name = @transactions AND p.state IN ('G', 'W'))
+    -- Only what was granted: not every administrator may revoke what is the server's, as on Amazon RDS.
     SET @statement = N'REVOKE ' + @transactions + N' FROM ' + QUOTENAME(@login);
+ELSE
+    SET @statement = N'';
 EXEC sys.sp_executesql @statement;
 GO
 
@@ -154,6 +162,7 @@ BEGIN
         WHERE p.grantee_principal_id = DATABASE_PRINCIPAL_ID(N'pipeline_reader')
             AND p.class = 1
             AND p.permission_name = N'SELECT'
+            AND p.major_id > 0 -- the server's own views are below
             AND p.major_id NOT IN (SELECT w.ObjectId FROM @wanted AS w));
 
     IF @object IS NOT NULL
@@ -166,7 +175,6 @@ END;
 -- What the login may see besides, at what the list says: granted or taken back.
 DECLARE @see nvarchar(max) = N',' + REPLACE(N'$(See)', N' ', N'') + N',';
 DECLARE @statistics nvarchar(60) = CASE WHEN CAST(SERVERPROPERTY('ProductMajorVersion') AS int) >= 16 THEN N'VIEW DATABASE PERFORMANCE STATE' ELSE N'VIEW DATABASE STATE' END;
-DECLARE @schema int = 0;
 
 IF CHARINDEX(N',statistics,', @see) > 0
     SET @statement = N'GRANT ' + @statistics + N' TO [pipeline_reader]';
@@ -174,32 +182,11 @@ ELSE
     SET @statement = N'REVOKE ' + @statistics + N' FROM [pipeline_reader]';
 EXEC sys.sp_executesql @statement;
 
--- Each schema once: those that hold a policy of a listed table, and those that an earlier run granted.
-WHILE @schema IS NOT NULL
-BEGIN
-    SET @schema = (
-        SELECT MIN(x.schema_id)
-        FROM sys.schemas AS x
-        WHERE x.schema_id > @schema
-            AND (EXISTS (SELECT 1 FROM sys.database_permissions AS g
-                    WHERE g.grantee_principal_id = DATABASE_PRINCIPAL_ID(N'pipeline_reader') AND g.class = 3 AND g.major_id = x.schema_id)
-                OR EXISTS (SELECT 1 FROM sys.security_policies AS p
-                    JOIN sys.security_predicates AS q ON q.object_id = p.object_id
-                    JOIN @wanted AS w ON w.ObjectId = q.target_object_id
-                    WHERE p.schema_id = x.schema_id)));
-
-    IF @schema IS NOT NULL
-    BEGIN
-        IF CHARINDEX(N',policies,', @see) > 0 AND EXISTS (SELECT 1 FROM sys.security_policies AS p
-                JOIN sys.security_predicates AS q ON q.object_id = p.object_id
-                JOIN @wanted AS w ON w.ObjectId = q.target_object_id
-                WHERE p.schema_id = @schema)
-            SET @statement = N'GRANT VIEW DEFINITION ON SCHEMA::' + QUOTENAME(SCHEMA_NAME(@schema)) + N' TO [pipeline_reader]';
-        ELSE
-            SET @statement = N'REVOKE VIEW DEFINITION ON SCHEMA::' + QUOTENAME(SCHEMA_NAME(@schema)) + N' FROM [pipeline_reader]';
-        EXEC sys.sp_executesql @statement;
-    END;
-END;
+IF CHARINDEX(N',policies,', @see) > 0
+    SET @statement = N'GRANT VIEW DEFINITION TO [pipeline_reader]; GRANT SELECT ON sys.sql_expression_dependencies TO [pipeline_reader]';
+ELSE
+    SET @statement = N'REVOKE VIEW DEFINITION FROM [pipeline_reader]; REVOKE SELECT ON sys.sql_expression_dependencies FROM [pipeline_reader]';
+EXEC sys.sp_executesql @statement;
 
 COMMIT TRANSACTION;
 GO
@@ -212,7 +199,6 @@ SELECT
     p.permission_name AS Permission,
     CASE p.class
         WHEN 1 THEN OBJECT_SCHEMA_NAME(p.major_id) + N'.' + OBJECT_NAME(p.major_id)
-        WHEN 3 THEN N'the schema ' + SCHEMA_NAME(p.major_id)
         ELSE N'the database'
     END AS OnWhat
 FROM sys.database_permissions AS p

@@ -71,7 +71,7 @@ func TestEveryTypeHasItsPlace(t *testing.T) {
 }
 
 func TestTypesWithoutAPlaceAreRefusedByName(t *testing.T) {
-	for _, name := range []string{"hierarchyid", "geography", "geometry", "my_type", ""} {
+	for _, name := range []string{"hierarchyid", "geography", "geometry", "vector", "my_type", ""} {
 		c := typed(name)
 		c.Name = "Odd"
 		if _, err := TypeOf(c); err == nil || !strings.Contains(err.Error(), `"Odd"`) || !strings.Contains(err.Error(), "CAST") {

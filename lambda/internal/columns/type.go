@@ -131,6 +131,8 @@ func remedy(column, name string) string {
 		return as("nvarchar(4000)")
 	case "geography", "geometry":
 		return fmt.Sprintf("%s (its well-known text), or take %s.STAsBinary() in the query", as("nvarchar(max)"), column)
+	case "vector":
+		return as("nvarchar(max)") + " (a JSON array of its numbers)"
 	}
 	return as("varbinary(max)")
 }
