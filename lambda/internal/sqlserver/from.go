@@ -31,16 +31,14 @@ func readFrom(query string) fromPart {
 	open := []level{{}}
 	for i, t := range all {
 		now := &open[len(open)-1]
-		before := func(back int) token {
-			if i < back {
-				return token{}
-			}
-			return all[i-back]
+		var before token
+		if i > 0 {
+			before = all[i-1]
 		}
 		switch {
 		case t.is("("):
-			named := before(1).kind == name || before(1).kind == word && !before(1).is("IN") && !before(1).is("ON")
-			inside := level{from: now.table, table: now.table, hints: before(1).is("WITH") || before(1).is("HINT") || now.from && named}
+			named := before.kind == name || before.kind == word && !before.is("IN") && !before.is("ON")
+			inside := level{from: now.table, table: now.table, hints: before.is("WITH") || before.is("HINT") || now.from && named}
 			now.table = false
 			open = append(open, inside)
 		case t.is(")"):
@@ -52,7 +50,7 @@ func readFrom(query string) fromPart {
 		case t.kind == word && leavesFrom[strings.ToUpper(t.text)]:
 			now.from, now.table = false, false
 		case t.kind == word || t.kind == name:
-			if now.hints && t.kind == word && standsAlone(before(1), next(all, i)) {
+			if now.hints && t.kind == word && standsAlone(before, next(all, i)) {
 				f.hints = append(f.hints, t)
 			}
 			f.name(all, i, now.table)
