@@ -501,7 +501,7 @@ func loads(t *testing.T) []load {
 		{"full in one snapshot", nil, func(*testing.T) scenario {
 			return scenario{spec: spec(pipeline.Source{Table: table, Consistency: pipeline.Snapshot}, ordersDataset), each: true, want: upTo(60), ticks: 1}
 		}},
-		{"full in segments of several functions", []memory.Fault{memory.CrashBefore, memory.CrashAfter, memory.ReplyLost, memory.Late}, func(*testing.T) scenario {
+		{"full in segments of several functions", []memory.Fault{memory.CrashBefore, memory.CrashAfter, memory.Late}, func(*testing.T) scenario {
 			s := spec(pipeline.Source{Table: table, PartitionBy: "Id"}, ordersDataset)
 			s.Limits.PageRows, s.Limits.PartitionRows = 10, 31
 			return scenario{spec: s, functionTime: 2 * time.Minute, statementTime: 35 * time.Second, each: true, want: upTo(60), ticks: 1}
@@ -511,7 +511,7 @@ func loads(t *testing.T) []load {
 			addEvents(t, table, tick, 3)
 			return scenario{spec: appending(table, byVersion), want: upTo(6)[1:], ticks: 2, add: func(t *testing.T) { addEvents(t, table, tick, 2) }}
 		}},
-		{"append by time with an overlap", []memory.Fault{memory.CrashBefore, memory.CrashAfter, memory.Conflict, memory.Late, memory.CutBody}, func(*testing.T) scenario {
+		{"append by time with an overlap", []memory.Fault{memory.CrashBefore, memory.CrashAfter, memory.Late, memory.CutBody}, func(*testing.T) scenario {
 			s := appending(timed, pipeline.Cursor{Kind: pipeline.TimeCursor, Column: "At", Overlap: 3600})
 			return scenario{spec: s, want: upTo(6)[1:], ticks: 2}
 		}},
