@@ -46,6 +46,8 @@ type Plan struct {
 
 	Source  manifest.Source   `json:"source"`
 	Columns []manifest.Column `json:"columns"`
+	// HashKey names the key of the hashed columns, so that one run has the hashes of one key; empty without such columns.
+	HashKey string `json:"hashKey,omitempty"`
 	// Window is where @windowStart and @windowEnd are; nil without.
 	Window *manifest.Window `json:"window,omitempty"`
 	// Bounds of an append load; nil for a full one.

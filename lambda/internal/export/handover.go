@@ -88,7 +88,7 @@ func (e *Exporter) Partition(ctx context.Context, ref PlanRef, id, requestID str
 	}
 	if err := stale(h, f); err != nil {
 		// Nobody will commit it: the map's last step says why.
-		return Progress{Partition: id, Done: true}, nil //nolint:nilerr // a deliberate end
+		return Progress{Partition: id, Done: true}, nil
 	}
 	allowed, closing, err := e.allowed(until)
 	if err != nil {

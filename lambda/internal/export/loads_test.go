@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"sagemaker-datapipeline/lambda/internal/export"
+	sqlservers "sagemaker-datapipeline/lambda/internal/sqlserver"
 	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/run"
@@ -547,6 +548,20 @@ func TestAColumnByWhichRowsAreFoundIsNotChanged(t *testing.T) {
 	timed := appending(table, pipeline.Cursor{Kind: pipeline.TimeCursor, Column: "At", Overlap: 60})
 	timed.Dataset.Columns = map[string]pipeline.ColumnRule{"At": {Hash: true}}
 	newWorld(t).refused(timed, 0, "dataset.columns changes At, which is source.cursor")
+}
+
+func TestAReplicaThatTakesWritesIsNone(t *testing.T) {
+	onlyLocally(t, "address of a primary to mistake for a replica")
+	w := newWorld(t)
+	s := spec(pipeline.Source{Table: orders(t, 100), Replica: true}, ordersDataset)
+	host, port := server.Addr()
+	e := w.exporter(s, nil)
+	source := e.Database.(export.Server)
+	source.Replica = sqlservers.Overrides{Host: host, Port: strconv.Itoa(port)}
+	e.Database = source
+	if _, err := e.Run(t.Context(), event(tick), ""); err == nil || !strings.Contains(err.Error(), "["+export.NotAReplica+"]") {
+		t.Fatalf("got %v", err)
+	}
 }
 
 func TestACursorIsOfATypeThatItsKindFollows(t *testing.T) {

@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -43,6 +44,8 @@ const (
 	FullScan            = "FullScan"
 	ReadOnlyDatabase    = "ReadOnlyDatabase"
 	NotABaseTable       = "NotABaseTable"
+	NotAReplica         = "NotAReplica"
+	HashKeyChanged      = "HashKeyChanged"
 	NoHistory           = "NoHistory"
 )
 
@@ -99,6 +102,9 @@ func (e *Exporter) makePlan(ctx context.Context, session Session, h ledger.Head,
 	}
 	p.Columns = resolved.Manifest()
 	p.SchemaSHA256 = schemaHash(p.Columns)
+	if p.HashKey, err = e.fingerprint(ctx, resolved); err != nil {
+		return plan.Plan{}, err
+	}
 	p.Window = survey.Window
 	p.Source = e.describeSource(survey)
 	if err := e.compare(h, &p, survey); err != nil {
@@ -148,6 +154,9 @@ func (e *Exporter) checkSource(survey Survey) error {
 	if source.Load == pipeline.Append && survey.Identity.ReadOnly {
 		return refuse(ReadOnlyDatabase, "the database %s is a read-only replica, and an append load needs the primary: a bound that is read on a replica doesn't know the primary's open transactions; correct the host", survey.Identity.Database)
 	}
+	if source.Replica && survey.Identity.Writable {
+		return refuse(NotAReplica, "the database %s at %s takes writes, and the pipeline is to read from a replica (source.readFrom): correct database.replica in the environment, so that the primary is left alone", survey.Identity.Database, survey.Identity.Address)
+	}
 	if t := survey.Table; source.Load == pipeline.Append && t != nil && t.Kind != "" && t.Kind != "table" {
 		return refuse(NotABaseTable, "%s is a %s, and an append load reads a base table of this database: behind another object its rows may change, or have the row versions of another database; name the table itself",
 			survey.From, t.Kind)
@@ -172,6 +181,26 @@ func (e *Exporter) hidden(survey Survey) []sqlserver.Hidden {
 	return slices.DeleteFunc(slices.Clone(survey.Hidden), func(h sqlserver.Hidden) bool {
 		return h.Column != "" && survey.Table != nil && survey.Table.Kind == "table" && !e.Spec.Dataset.Reads(h.Column)
 	})
+}
+
+// fingerprint names the key of the hashed columns without giving it away; "" without such columns.
+func (e *Exporter) fingerprint(ctx context.Context, resolved *columns.Plan) (string, error) {
+	if !resolved.Hashes() {
+		return "", nil
+	}
+	key, err := e.HashKey(ctx)
+	if err != nil {
+		return "", err
+	}
+	// A key that can't be used is refused before it is in a plan.
+	batcher, err := columns.NewBatcher(resolved, columns.BatchOptions{HashKey: key})
+	if err != nil {
+		return "", err
+	}
+	batcher.Release()
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte("the name of this key"))
+	return hex.EncodeToString(mac.Sum(nil)[:8]), nil
 }
 
 // checkRules refuses rules that change a column by whose values rows are found: what is compared on the server would not be what was read.

@@ -153,6 +153,8 @@ func (s Server) Open(ctx context.Context) (*sqlserver.Session, error) {
 		AppName:        s.Spec.Limits.ApplicationName,
 		ConnectTimeout: seconds(s.Spec.Limits.ConnectTimeoutSeconds, DefaultConnectTimeout),
 		LockTimeout:    seconds(s.Spec.Limits.LockTimeoutSeconds, DefaultLockTimeout),
+		// A secondary may take only those who say so, and a listener sends them there.
+		ReadOnlyIntent: s.Spec.Source.Replica,
 		MaxValueBytes:  orDefault(s.Spec.Limits.MaxValueBytes, DefaultMaxValueBytes),
 	}
 	if options.AppName == "" {

@@ -69,6 +69,11 @@ func (e *Exporter) encode(ctx context.Context, f ledger.Frozen, from, name strin
 	if empty {
 		return segment{}, nil
 	}
+	if key, err := e.fingerprint(ctx, resolved); err != nil {
+		return segment{}, err
+	} else if key != f.HashKey {
+		return segment{}, refuse(HashKeyChanged, "the secret's hashKey was changed while the run was being read: hashes of one run have one key; the next run has the new one")
+	}
 	if e.withChannels() {
 		if err := resolved.CheckNumbers(first); err != nil {
 			return segment{}, fmt.Errorf("%s: %w", from, err)

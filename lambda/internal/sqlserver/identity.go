@@ -24,8 +24,9 @@ type Identity struct {
 	Kind string
 	// PoliciesUnseen says that the login may not look for row-level security on everything that it reads.
 	PoliciesUnseen bool
-	// ReadOnly says that the database takes no writes here, as on a read replica.
-	ReadOnly bool
+	// ReadOnly says that the database takes no writes here, as on a read replica, and Writable that it does. Neither is known of every
+	// engine.
+	ReadOnly, Writable bool
 	// ServerTime is the server's clock in UTC, and Skew how far it is ahead of the function's; zero when it isn't known.
 	ServerTime time.Time
 	Skew       time.Duration
@@ -70,7 +71,7 @@ func (s *Session) Identify(ctx context.Context) (Identity, error) {
 		return Identity{}, err
 	}
 	updateability, _ := answers[2][1].(string)
-	id.ReadOnly = updateability == "READ_ONLY"
+	id.ReadOnly, id.Writable = updateability == "READ_ONLY", updateability == "READ_WRITE"
 	if created, ok := answers[3][0].(time.Time); ok {
 		id.DatabaseCreated = created.Format("2006-01-02T15:04:05.000")
 	}
