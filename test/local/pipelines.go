@@ -382,7 +382,19 @@ func (r *runner) mapRun(ctx context.Context, id string) (*report.MapRun, error) 
 		if !strings.HasPrefix(*e.Name, id+"-") {
 			continue
 		}
-		m := &report.MapRun{Execution: *e.Name, Status: string(e.Status)}
+		m := &report.MapRun{Execution: *e.Name}
+		// The commit that was seen is the execution's last step, and it ends a moment later.
+		err := poll(ctx, executeWithin, "the execution "+*e.ExecutionArn, func() (bool, error) {
+			d, err := r.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: e.ExecutionArn})
+			if err != nil {
+				return false, fmt.Errorf("looking at the distributed map %s: %w", *e.Name, err)
+			}
+			m.Status = string(d.Status)
+			return d.Status != sfntypes.ExecutionStatusRunning, nil
+		})
+		if err != nil {
+			return nil, err
+		}
 		runs, err := r.sfn.ListMapRuns(ctx, &sfn.ListMapRunsInput{ExecutionArn: e.ExecutionArn})
 		if err != nil {
 			return nil, fmt.Errorf("looking at the distributed map %s: %w", *e.Name, err)
