@@ -30,6 +30,75 @@ type Spec struct {
 	Source  Source  `json:"source"`
 	Dataset Dataset `json:"dataset"`
 	Limits  Limits  `json:"limits"`
+
+	// Quality is what a run's data must be to be trained on; nil: nothing is checked.
+	Quality *Quality `json:"quality,omitempty"`
+	// When says which committed runs are trained on; nil: each.
+	When *When `json:"when,omitempty"`
+	// Gate says when a trained model may take the place of the one in service; nil in a pipeline that only exports.
+	Gate *Gate `json:"gate,omitempty"`
+	// Deploy is how the model is put to use; empty in a pipeline that only exports.
+	Deploy Deploy `json:"deploy,omitempty"`
+}
+
+// Deploy is how a model is put to use.
+type Deploy string
+
+// The ways to put a model to use.
+const (
+	// Endpoint serves the model on machines of its own.
+	Endpoint Deploy = "endpoint"
+	// Serverless serves the model on machines that come and go.
+	Serverless Deploy = "serverless"
+	// Batch scores the run's rows into S3: there is no endpoint. The export writes the channel "batch" for it: the key's columns, then the features.
+	Batch Deploy = "batch"
+)
+
+// Quality is what a run's data must be to be trained on.
+type Quality struct {
+	// Rules are in DQDL, the rule language of AWS Glue: the whole text, "Rules = [ … ]". Empty: none.
+	Rules string `json:"rules,omitempty"`
+	// Drift compares the run with the last accepted one; nil: not.
+	Drift *Drift `json:"drift,omitempty"`
+	// Private are columns whose values no notice and no log shows. Keys, hashed and dropped columns are private without being named.
+	Private []string `json:"private,omitempty"`
+}
+
+// Drift is how far a run may be from the last accepted one. 0 switches a comparison off.
+type Drift struct {
+	// Rows is the largest relative change of the number of rows: 0.5 is from half to one and a half.
+	Rows float64 `json:"rows,omitempty"`
+	// Nulls is the largest absolute change of a column's share of NULLs.
+	Nulls float64 `json:"nulls,omitempty"`
+	// Mean is the largest change of a number's mean, in standard deviations of the last accepted run.
+	Mean float64 `json:"mean,omitempty"`
+	// PSI is the largest population stability index of a category column's shares.
+	PSI float64 `json:"psi,omitempty"`
+}
+
+// When says which committed runs are trained on: exactly one is set.
+type When struct {
+	// EverySeconds trains when the last training that was started is at least so long ago, by the runs' scheduled times.
+	EverySeconds int64 `json:"everySeconds,omitempty"`
+	// AfterRows trains when so many rows were committed since the last training that was started.
+	AfterRows int64 `json:"afterRows,omitempty"`
+}
+
+// Gate says when a trained model may take the place of the one in service.
+type Gate struct {
+	// Metric decides: "auc", "logloss", "f1", "rmse", "mae" or "wape".
+	Metric string `json:"metric"`
+	// Holdout is the channel that decides: "test" or "validation".
+	Holdout string `json:"holdout"`
+	// AtLeast and AtMost are absolute thresholds; nil: none.
+	AtLeast *float64 `json:"atLeast,omitempty"`
+	AtMost  *float64 `json:"atMost,omitempty"`
+	// Worse is by which part of the champion's value the candidate may be worse: 0.02 lets 0.900 be followed by 0.882.
+	Worse float64 `json:"worse"`
+	// Threshold is the score above which F1 takes an answer for 1.
+	Threshold float64 `json:"threshold,omitempty"`
+	// SignatureChange says that a model with another signature may take the place of the one in service.
+	SignatureChange bool `json:"signatureChange,omitempty"`
 }
 
 // Source is what is read: a query or a table, never both.
@@ -303,10 +372,15 @@ func Name(project, environment, pipeline string) string {
 }
 
 // Hash is the SHA-256 of what decides a run's content, in lower-case hexadecimal: what a manifest says about which pipeline
-// wrote it. The limits and the name of the query's file are left out: with others the run would hold the same.
+// wrote it. The limits, the name of the query's file, and what is decided
+// on the run later are left out: with others the run would hold the same.
 func (s Spec) Hash() string {
 	s.Limits = Limits{}
 	s.Source.QueryFile = ""
+	s.Quality, s.When, s.Gate = nil, nil, nil
+	if s.Deploy != Batch {
+		s.Deploy = "" // only a batch reads a channel of its own
+	}
 	b, err := json.Marshal(s)
 	if err != nil {
 		panic(fmt.Sprintf("a pipeline spec holds only what JSON can say: %v", err))
