@@ -3,20 +3,76 @@ package constructs
 import (
 	"fmt"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/jsii-runtime-go"
 
 	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 // EndpointProps says what serves the model of a workflow.
 type EndpointProps struct {
-	// InstanceType of the endpoint, with SageMaker's prefix: "ml.m6i.large".
+	// Kind is how the model is put to use.
+	// Default: pipeline.Endpoint.
+	Kind pipeline.Deploy
+	// InstanceType of the endpoint, with SageMaker's prefix: "ml.m6i.large". A serverless endpoint has none.
 	InstanceType string
 	// InstanceCount is how many machines serve. With two or more, SageMaker spreads them over zones.
 	// Default: 1.
 	InstanceCount int
+	// Serverless is the size of a serverless endpoint. Needed with that kind.
+	Serverless *ServerlessProps
+	// Autoscaling changes the number of machines by itself.
+	// Default: it stays InstanceCount.
+	Autoscaling *AutoscalingProps
+	// Traffic is how callers are moved to a new model.
+	// Default: all at once.
+	Traffic *TrafficProps
+	// Alarms roll an update back. One to ten.
+	// Default: none; an update is rolled back only if the machines don't come up.
+	Alarms []awscloudwatch.IAlarm
+	// Capture writes what the endpoint is asked and answers to the bucket.
+	// Default: nothing is captured.
+	Capture *CaptureProps
+	// Keep is how many models and configs of earlier runs stay.
+	// Default: 5.
+	Keep int
+}
+
+// ServerlessProps is the size of a serverless endpoint.
+type ServerlessProps struct {
+	// MemoryMiB is 1024, 2048, 3072, 4096, 5120 or 6144.
+	MemoryMiB int
+	// MaxConcurrency is how many requests are answered at once, 1 to 200.
+	MaxConcurrency int
+}
+
+// AutoscalingProps says between which numbers of machines an endpoint is, and what decides.
+type AutoscalingProps struct {
+	MinInstances, MaxInstances int
+	// InvocationsPerInstance a minute are what the number of machines is kept by.
+	InvocationsPerInstance int
+}
+
+// TrafficProps says how callers are moved to a new model.
+type TrafficProps struct {
+	// Kind is "allAtOnce", "canary" or "linear".
+	Kind string
+	// Percent of the machines that a canary, or a step of a linear move, has. Up to 50; of a linear move from 10.
+	Percent int
+	// Wait is how long a step is watched, up to an hour.
+	Wait awscdk.Duration
+	// TerminationWait is how long the old machines stay after the last step, up to an hour.
+	TerminationWait awscdk.Duration
+}
+
+// CaptureProps says what an endpoint writes of its requests and answers.
+type CaptureProps struct {
+	// Percent of the requests, 1 to 100.
+	Percent int
 }
 
 // VariantName is the one production variant of every endpoint. It never changes: autoscaling and metrics hang on it.
@@ -25,6 +81,11 @@ const VariantName = "primary"
 // maxLooks bounds how often an endpoint is looked at before it may be changed, and again after: two hours with the default
 // poll interval. SageMaker itself gives up creating an endpoint earlier.
 const maxLooks = 240
+
+// deploy makes the states from the endpoint config to the model in service.
+func (f *flow) deploy(served awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+	return f.createEndpointConfig(f.putIntoService(f.smokeTest(served)))
+}
 
 // createModel makes the model of the job. The name is the job's, so one that is there already is either this one, from a
 // request whose answer was lost, or something that must not be served.
@@ -116,7 +177,7 @@ func (f *flow) createOnce(then awsstepfunctions.IChainable, o once) awsstepfunct
 //
 // A run whose model is older than the one in service ends as superseded: a schedule that is faster than its endpoint, or a
 // run that was started late, would otherwise put an older model over a newer one.
-func (f *flow) putIntoService(serving, superseded awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+func (f *flow) putIntoService(serving awsstepfunctions.IChainable) awsstepfunctions.IChainable {
 	name := map[string]any{"EndpointName": f.props.Name}
 	look := f.task("Look at endpoint", "aws-sdk:sagemaker:describeEndpoint", taskProps{
 		comment:   "Also the moment in which the config that was served before is written down.",
@@ -179,7 +240,7 @@ func (f *flow) putIntoService(serving, superseded awsstepfunctions.IChainable) a
 	decide.
 		When(condition(`$endpoint.status = 'InService' and $endpoint.config = $job and $not($endpoint.pending)`), serving, when("It serves the config of this run.", nil)).
 		When(condition(`$endpoint.status = 'Absent' and $not($asked)`), create, nil).
-		When(condition(f.servesLaterRun()), superseded, when("A later run was faster.", nil)).
+		When(condition(f.servesLaterRun()), f.superseded, when("A later run was faster.", failing(stepDeploy, "", `'the model of a later run is in service: ' & $endpoint.config`))).
 		When(condition(`$endpoint.status = 'InService' and $not($endpoint.pending) and $not($asked)`), update, nil).
 		When(condition(`$endpoint.status = 'Failed' and $not($asked)`), remove, nil).
 		When(condition(fmt.Sprintf(`$looks < %d and ($endpoint.pending or $endpoint.status in ['Creating', 'Updating', 'SystemUpdating', 'RollingBack', 'Deleting', 'Throttled'])`, maxLooks)), wait, when("It is being changed, by this run or by somebody else.", nil)).

@@ -88,7 +88,7 @@ func (s *Stage) addPipeline(project, environmentName string, e config.Environmen
 		props.Training = &TrainingProps{
 			Algorithm:       t.Algorithm,
 			Version:         t.Version,
-			InstanceType:    t.InstanceType,
+			InstanceTypes:   []string{t.InstanceType},
 			InstanceCount:   t.InstanceCount,
 			VolumeGiB:       t.VolumeGiB,
 			MaxRuntime:      seconds(t.MaxRuntimeSeconds),

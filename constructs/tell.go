@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/jsii-runtime-go"
+
+	"sagemaker-datapipeline/lambda/outcome"
 )
 
 // The steps of a workflow, as its notices call them.
@@ -50,15 +53,15 @@ func (f *flow) tellSuccess() awsstepfunctions.IChainable {
 	})
 }
 
-// tellSuperseded makes the states that announce a model which is not put into service, because that of a later run serves.
-func (f *flow) tellSuperseded() awsstepfunctions.IChainable {
-	return f.tellEnd("Tell superseded", "Superseded", f.notice("superseded", fmt.Sprintf(`'[%s] run ' & $run & ' was superseded'`, f.props.Name), fmt.Sprintf(
-		`'Run ' & $run & ' of %s has trained a model, but that of a later run is in service already. The endpoint stays as it is.\n'
+// tellOutcome makes the states that announce a deliberate end other than success. Whoever goes there has assigned $failure,
+// whose step and cause say what was decided and why; its error is empty.
+func (f *flow) tellOutcome(o outcome.Outcome) awsstepfunctions.IChainable {
+	return f.tellEnd("Tell "+string(o), strings.ToUpper(string(o[:1]))+string(o[1:]), f.notice(string(o), fmt.Sprintf(`'[%s] run ' & $run & ' ended as: %s'`, f.props.Name, o), fmt.Sprintf(
+		`'Run ' & $run & ' of %s has trained a model that is not put into service. The endpoint stays as it is.\n'
+  & '\nWhy: ' & $failure.cause
   & '\nModel: ' & $job & ' (' & $artifact & ')'
-  & '\nEndpoint: %s serves ' & $endpoint.config
-  & '\nWhat to do: nothing. If this model is the one to serve: aws sagemaker update-endpoint --endpoint-name %s --endpoint-config-name ' & $job
-  & '\nExecution: ' & $states.context.Execution.Id`, f.props.Name, f.props.Name, f.props.Name)), map[string]any{
-		"outcome": "superseded", "endpointConfig": jsonata(`$endpoint.config`),
+  & '\nExecution: ' & $states.context.Execution.Id`, f.props.Name)), map[string]any{
+		"outcome": string(o), "endpointConfig": nothing,
 	})
 }
 
@@ -168,7 +171,7 @@ type advice struct {
 
 // advices are tried in their order.
 func (f *flow) advices() []advice {
-	p, training, endpoint := f.props, f.props.Training.InstanceType, f.props.Endpoint.InstanceType
+	p, training, endpoint := f.props, f.props.Training.InstanceTypes[0], f.props.Endpoint.InstanceType
 	log := "Read its log in CloudWatch, group /aws/sagemaker/TrainingJobs, streams that begin with the job's name."
 	endpointLog := fmt.Sprintf("Read the container's log in CloudWatch, group /aws/sagemaker/Endpoints/%s.", p.Name)
 	again := "Then start the state machine again with the input of this execution."

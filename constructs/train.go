@@ -3,6 +3,7 @@ package constructs
 import (
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
@@ -20,8 +21,14 @@ type TrainingProps struct {
 	// Version of the algorithm.
 	// Default: the newest of XGBoostVersions.
 	Version string
-	// InstanceType of the job, with SageMaker's prefix: "ml.m6i.large".
-	InstanceType string
+	// Image is the URI of an image of one's own in ECR, "<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>", that
+	// keeps SageMaker's contract for training and serving. Algorithm, Version and the check of the hyperparameters don't
+	// apply then.
+	// Default: that of the algorithm.
+	Image string
+	// InstanceTypes of the job in the order of preference, with SageMaker's prefix: "ml.m6i.large". The next one is taken
+	// when AWS has no machine of the one before. One to five.
+	InstanceTypes []string
 	// InstanceCount is how many machines the job has.
 	// Default: 1.
 	InstanceCount int
@@ -33,6 +40,22 @@ type TrainingProps struct {
 	MaxRuntime awscdk.Duration
 	// Hyperparameters of the algorithm. XGBoost needs num_round.
 	Hyperparameters map[string]string
+	// Spot trains on machines that AWS may take back.
+	// Default: on machines that stay.
+	Spot *SpotProps
+	// Patience is how long a run waits for quotas and machines before it gives up.
+	// Default: 6 hours.
+	Patience awscdk.Duration
+}
+
+// SpotProps says how a job is trained on spot machines.
+type SpotProps struct {
+	// MaxWait is how long the job may take with its waits for machines; not below MaxRuntime.
+	MaxWait awscdk.Duration
+	// CheckpointPrefix is where in the bucket jobs keep their checkpoints, each run below a folder of its own, so that an
+	// attempt goes on where the one before was taken off its machine. It ends with a slash.
+	// Default: "<pipeline>/checkpoints/".
+	CheckpointPrefix string
 }
 
 const (
@@ -79,14 +102,14 @@ func (p TrainingProps) withDefaults() TrainingProps {
 func (f *flow) train(then awsstepfunctions.IChainable) awsstepfunctions.IChainable {
 	p := f.props.Training
 	resources := map[string]any{
-		"InstanceType":   p.InstanceType,
+		"InstanceType":   p.InstanceTypes[0],
 		"InstanceCount":  p.InstanceCount,
 		"VolumeSizeInGB": p.VolumeGiB,
 	}
 	output := map[string]any{"S3OutputPath": fmt.Sprintf("s3://%s/%s", *f.props.Bucket.BucketName(), manifest.ModelPrefix(f.props.Pipeline))}
 	if f.key != nil {
 		output["KmsKeyId"] = f.key.KeyArn()
-		if !hasLocalDisk(p.InstanceType) {
+		if !hasLocalDisk(p.InstanceTypes[0]) {
 			resources["VolumeKmsKeyId"] = f.key.KeyArn()
 		}
 	}
@@ -133,6 +156,14 @@ func (f *flow) train(then awsstepfunctions.IChainable) awsstepfunctions.IChainab
 	})
 	trained := f.choice("Trained?", "A job that was stopped has an artifact too, but is not a model that anybody asked for.", failing(stepTrain, "Train.Stopped",
 		`'the training job ' & $job & ' ended as ' & $jobStatus & ' before it was done'`))
+	train.Next(trained)
+	trained.When(condition(`$jobStatus = 'Completed'`), then, nil).
+		Otherwise(f.failed)
+	return train
+}
+
+// publish makes the state that puts the signature beside the model.
+func (f *flow) publish(then awsstepfunctions.IChainable) awsstepfunctions.IChainable {
 	publish := f.task("Publish signature", "aws-sdk:s3:copyObject", taskProps{
 		comment: "What callers must send and what they get, beside the model.",
 		arguments: map[string]any{
@@ -145,10 +176,7 @@ func (f *flow) train(then awsstepfunctions.IChainable) awsstepfunctions.IChainab
 		retries: []*awsstepfunctions.RetryProps{f.retry(3, "S3.S3Exception", "S3.SdkClientException", "S3.SlowDownException")},
 	})
 	publish.Next(then)
-	train.Next(trained)
-	trained.When(condition(`$jobStatus = 'Completed'`), publish, nil).
-		Otherwise(f.failed)
-	return train
+	return publish
 }
 
 // channelsExpression makes the job's channels: train, and validation when the run has one. They are ManifestFiles, so that
@@ -184,6 +212,11 @@ func hasLocalDisk(instanceType string) bool {
 	return ok && part[2] >= since
 }
 
+// trainsOnLocalDisks says whether no instance type of the list takes a key for its disks.
+func (f *flow) trainsOnLocalDisks() bool {
+	return !slices.ContainsFunc(f.props.Training.InstanceTypes, func(t string) bool { return !hasLocalDisk(t) })
+}
+
 // trainingPermissions are what the workflow itself calls for Train and Publish signature. Source of the .sync part: the
 // Step Functions developer guide, "Create and manage an Amazon SageMaker AI training job", IAM.
 func (f *flow) trainingPermissions() []awsiam.PolicyStatement {
@@ -216,7 +249,7 @@ func (f *flow) newTrainingRole() awsiam.Role {
 	}
 	if f.key != nil {
 		statements = append(statements, allow("OpenAndSealObjects", []string{"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"}, f.key.KeyArn()))
-		if !hasLocalDisk(f.props.Training.InstanceType) {
+		if !f.trainsOnLocalDisks() {
 			statements = append(statements, f.volumeKey())
 		}
 	}

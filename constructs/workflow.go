@@ -3,6 +3,7 @@ package constructs
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -10,12 +11,16 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
+
+	"sagemaker-datapipeline/lambda/outcome"
+	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 // WorkflowProps says what happens to a run after it was exported.
@@ -33,8 +38,22 @@ type WorkflowProps struct {
 	EncryptionKey awskms.IKey
 	// Topic gets one notice a run. If it is encrypted by a key of the account, then by EncryptionKey.
 	Topic awssns.ITopic
+	// Evaluate is the function that finds the model in service, compares the candidate with it and asks the endpoint for
+	// predictions. Needed with a Gate.
+	Evaluate awslambda.IFunction
+	// Release is the function that holds the deploy lease and knows what a registered model waits for, what is in service and
+	// what nobody needs any more. Needed with an Approval.
+	Release awslambda.IFunction
+	// Notify is the function that tells people, machines and clocks how a run ended.
+	Notify awslambda.IFunction
 	// Training is the training job.
 	Training TrainingProps
+	// Gate says when a trained model may take the place of the one in service.
+	// Default: each model that was trained may, and none is scored.
+	Gate *pipeline.Gate
+	// Approval has a person decide on each model before it is put into service.
+	// Default: nobody is asked.
+	Approval *ApprovalProps
 	// Endpoint is what serves the model.
 	Endpoint EndpointProps
 	// Vpc is where training jobs and the endpoint run.
@@ -45,8 +64,8 @@ type WorkflowProps struct {
 	VpcSubnets *awsec2.SubnetSelection
 	// SecurityGroups of jobs and endpoint. Needed with a Vpc: SageMaker takes no default.
 	SecurityGroups []awsec2.ISecurityGroup
-	// PollInterval is how often an endpoint that is being changed is looked at, and the unit of all retries' intervals.
-	// Whole seconds.
+	// PollInterval is how often what is being changed is looked at, at first, and the unit of all retries' intervals. Whole
+	// seconds.
 	// Default: 30 seconds.
 	PollInterval awscdk.Duration
 	// LogRetention of the log of the executions.
@@ -80,8 +99,8 @@ func NewWorkflow(scope constructs.Construct, id string, props *WorkflowProps) *W
 	this := constructs.NewConstruct(scope, &id)
 	f := newFlow(this, *props)
 	f.failed = f.tellFailure()
-	deployed := f.createModel(f.createEndpointConfig(f.putIntoService(f.smokeTest(f.tellSuccess()), f.tellSuperseded())))
-	start := f.readInput(f.train(deployed))
+	f.superseded = f.tellOutcome(outcome.Superseded)
+	start := f.readInput(f.train(f.publish(f.createModel(f.score(f.register(f.approve(f.deploy(f.tellSuccess()))))))))
 
 	logGroup := awslogs.NewLogGroup(this, jsii.String("Logs"), &awslogs.LogGroupProps{
 		Retention:     orDefaultRetention(props.LogRetention),
@@ -125,6 +144,8 @@ type flow struct {
 	modelRole    awsiam.Role
 	// failed is where every failure goes, with $failure assigned.
 	failed awsstepfunctions.IChainable
+	// superseded is where a run goes that a later one has overtaken, with $failure assigned: its step and cause say why.
+	superseded awsstepfunctions.IChainable
 }
 
 func newFlow(scope constructs.Construct, props WorkflowProps) *flow {
@@ -140,7 +161,7 @@ func newFlow(scope constructs.Construct, props WorkflowProps) *flow {
 	if f.props.Endpoint.InstanceCount == 0 {
 		f.props.Endpoint.InstanceCount = 1
 	}
-	for _, instanceType := range []string{f.props.Training.InstanceType, f.props.Endpoint.InstanceType} {
+	for _, instanceType := range append(slices.Clone(f.props.Training.InstanceTypes), f.props.Endpoint.InstanceType) {
 		if !strings.HasPrefix(instanceType, "ml.") {
 			panic(fmt.Errorf("the workflow %s has the instance type %q: use one of SageMaker's, such as ml.m6i.large", props.Name, instanceType))
 		}
@@ -177,6 +198,7 @@ func (f *flow) readInput(then awsstepfunctions.IChainable) awsstepfunctions.ICha
 			"rows":     jsonata(`$type($states.input.rows) in ['number', 'string'] ? $states.input.rows : 0`),
 			"problems": jsonata(f.problemsExpression()),
 			"job":      nothing, "jobStatus": nothing, "artifact": nothing, "metrics": map[string]any{},
+			"decision": map[string]any{}, "package": nothing,
 			"asked": false, "deleted": false, "looks": 0, "previousConfig": nothing, "answer": nothing,
 		}.pointer(),
 	})
@@ -349,7 +371,7 @@ func (f *flow) newWorkflowRole() awsiam.Role {
 		statements = append(statements,
 			// To copy the signature, and to publish on a topic that the same key encrypts.
 			allow("OpenAndSealObjects", []string{"kms:Decrypt", "kms:GenerateDataKey"}, f.key.KeyArn()))
-		if !hasLocalDisk(f.props.Training.InstanceType) || !hasLocalDisk(f.props.Endpoint.InstanceType) {
+		if !f.trainsOnLocalDisks() || !hasLocalDisk(f.props.Endpoint.InstanceType) {
 			statements = append(statements, f.volumeKey())
 		}
 	}

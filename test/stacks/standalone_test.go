@@ -36,7 +36,7 @@ func minimal(bucket awss3.IBucket, topic awssns.ITopic, code awslambda.Code) *co
 		Topic:              topic,
 		Alarms:             constructs.NoAlarms("watched by the shop's own dashboards"),
 		ScheduleExpression: "rate(1 day)",
-		Training:           &constructs.TrainingProps{InstanceType: "ml.m6i.large", Hyperparameters: map[string]string{"num_round": "10"}},
+		Training:           &constructs.TrainingProps{InstanceTypes: []string{"ml.m6i.large"}, Hyperparameters: map[string]string{"num_round": "10"}},
 		Endpoint:           &constructs.EndpointProps{InstanceType: "ml.m6i.large"},
 		ExportCode:         code,
 		NotifyCode:         code,

@@ -176,7 +176,7 @@ func TestWhatCantBeDeployedIsRefusedWithTheRemedy(t *testing.T) {
 				Name: "ml-test-refused", Pipeline: "refused",
 				Bucket:   awss3.Bucket_FromBucketName(stack, jsii.String("Bucket"), jsii.String(bucketName)),
 				Topic:    awssns.Topic_FromTopicArn(stack, jsii.String("Topic"), jsii.String(topicARN)),
-				Training: constructs.TrainingProps{InstanceType: "ml.m5.large", Hyperparameters: map[string]string{"num_round": "5"}},
+				Training: constructs.TrainingProps{InstanceTypes: []string{"ml.m5.large"}, Hyperparameters: map[string]string{"num_round": "5"}},
 				Endpoint: constructs.EndpointProps{InstanceType: "ml.m5.large"},
 			}
 			if c.change != nil {

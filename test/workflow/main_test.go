@@ -74,7 +74,7 @@ func synthesise() (err error) {
 	})
 	workflowStack(app, "fastdisk", func(stack awscdk.Stack, p *constructs.WorkflowProps) {
 		p.EncryptionKey = awskms.Key_FromKeyArn(stack, jsii.String("Key"), jsii.String(keyARN))
-		p.Training.InstanceType, p.Endpoint.InstanceType = "ml.m5d.large", "ml.g5.xlarge"
+		p.Training.InstanceTypes, p.Endpoint.InstanceType = []string{"ml.m5d.large"}, "ml.g5.xlarge"
 	})
 	exportMapStack(app)
 	assembly := app.Synth(nil)
@@ -105,7 +105,7 @@ func workflowStack(app awscdk.App, pipeline string, change func(awscdk.Stack, *c
 		Bucket:   awss3.Bucket_FromBucketName(stack, jsii.String("Bucket"), jsii.String(bucketName)),
 		Topic:    awssns.Topic_FromTopicArn(stack, jsii.String("Topic"), jsii.String(topicARN)),
 		Training: constructs.TrainingProps{
-			InstanceType:    "ml.m5.large",
+			InstanceTypes:   []string{"ml.m5.large"},
 			MaxRuntime:      awscdk.Duration_Minutes(jsii.Number(10)),
 			Hyperparameters: map[string]string{"num_round": "5", "objective": "binary:logistic", "eval_metric": "auc"},
 		},
