@@ -6,7 +6,10 @@ package manifest
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/run"
@@ -156,6 +159,8 @@ type Counts struct {
 	// Channel is the lines of the channels, and Skipped the rows that a declared rule left out of them.
 	Channel int64 `json:"channel"`
 	Skipped int64 `json:"skipped,omitempty"`
+	// Batch is the lines of the channel "batch", which has each row, where there is one.
+	Batch int64 `json:"batch,omitempty"`
 	// Replaced is how many characters U+FFFD the texts have: halves of surrogate pairs without their other half became one, and a text may have
 	// held one before. 0 says that nothing was replaced.
 	Replaced int64 `json:"replaced,omitempty"`
@@ -174,6 +179,7 @@ func (c *Counts) Add(o Counts) {
 	c.Parquet += o.Parquet
 	c.Channel += o.Channel
 	c.Skipped += o.Skipped
+	c.Batch += o.Batch
 	c.Replaced += o.Replaced
 	for name, n := range o.Unknown {
 		if c.Unknown == nil {
@@ -240,12 +246,12 @@ type File struct {
 	Object
 	// Format is "parquet" or "csv".
 	Format string `json:"format"`
-	// Channel is the channel of a csv file.
+	// Channel is the channel of a csv file: Train, Validation, Test or Batch.
 	Channel string `json:"channel,omitempty"`
 	Rows    int64  `json:"rows"`
 }
 
-// Channel is one input of the training job. Its names are Train, Validation and Test.
+// Channel is one input of the training job, by the names Train, Validation and Test; or, by the name Batch, what the model scores.
 type Channel struct {
 	// Manifest is SageMaker's own ManifestFile: it lists exactly the committed files of the channel.
 	Manifest Object `json:"manifest"`
@@ -259,6 +265,8 @@ const (
 	Train      = "train"
 	Validation = "validation"
 	Test       = "test"
+	// Batch has all rows, by key and without label, for a model that scores batches. It is never trained on.
+	Batch = "batch"
 )
 
 // Smoke is one request for the endpoint.
@@ -322,7 +330,8 @@ func ModelPrefix(pipeline string) string {
 }
 
 // ExecutionInput is the input of the workflow's execution for the run, whose name is the run id. It is a function of the
-// committed manifest alone, so that starting an execution again is idempotent, and it is small whatever the run's size.
+// committed manifest alone, but for what the pipeline's gate and a person add, so that starting an execution again is idempotent, and it is small
+// whatever the run's size.
 type ExecutionInput struct {
 	Pipeline      string `json:"pipeline"`
 	Run           run.ID `json:"run"`
@@ -332,11 +341,52 @@ type ExecutionInput struct {
 	Manifest string `json:"manifest"`
 	Rows     int64  `json:"rows"`
 	// Channels maps a channel's name to the s3:// URI of its SageMaker ManifestFile. "validation" and "test" are absent when
-	// their split is 0.
+	// their split is 0, "batch" unless the model scores batches.
 	Channels map[string]string `json:"channels"`
 	// Signature is the key of signature.json.
 	Signature string `json:"signature"`
 	Smoke     Smoke  `json:"smoke"`
+	// Lineage is what the model registry says of where a model's data comes from.
+	Lineage Lineage `json:"lineage"`
+	// Holdout is the channel that the gate compares models on; empty without a gate.
+	Holdout string `json:"holdout,omitempty"`
+	// Resume is set when a person starts the workflow again somewhere in its middle.
+	Resume *Resume `json:"resume,omitempty"`
+}
+
+// Lineage is where a run's rows come from, in words that the model registry takes as metadata: 1 to 256 letters, digits, blanks and _.:/=+-@
+// each. Source: CustomerMetadataValue in SageMaker's API model.
+type Lineage struct {
+	Manifest     string `json:"manifest"`
+	QuerySHA256  string `json:"querySha256"`
+	SchemaSHA256 string `json:"schemaSha256"`
+	Generation   string `json:"generation"`
+	// Bounds are the cursor's of an append load: "Version from 0x10 to 0x20"; "none" of a full one.
+	Bounds string `json:"bounds"`
+	// Window is @windowStart and @windowEnd: "2025-12-01T02:00:00Z to 2026-01-01T02:00:00Z"; "none" without.
+	Window string `json:"window"`
+	Rows   string `json:"rows"`
+}
+
+// Step is where the workflow can be started again.
+type Step string
+
+// The steps to start again from.
+const (
+	FromTrain    Step = "train"
+	FromEvaluate Step = "evaluate"
+	FromDeploy   Step = "deploy"
+)
+
+// Resume says where the workflow begins for a run that went through it before, who wanted that and why.
+type Resume struct {
+	From Step `json:"from"`
+	// Model is the training job whose artifact is evaluated or deployed, which is also the SageMaker model's name; empty from train.
+	Model  string `json:"model,omitempty"`
+	By     string `json:"by"`
+	Reason string `json:"reason"`
+	// Rollback lets the model take the place of a later run's.
+	Rollback bool `json:"rollback,omitempty"`
 }
 
 // ExecutionInput gives the input of the workflow for this run in this bucket.
@@ -359,5 +409,43 @@ func (m Manifest) ExecutionInput(bucket string) ExecutionInput {
 		Channels:      channels,
 		Signature:     signature,
 		Smoke:         m.Smoke,
+		Lineage:       m.lineage(),
 	}
 }
+
+func (m Manifest) lineage() Lineage {
+	bounds, window := "", ""
+	if b := m.Bounds; b != nil {
+		from := b.From
+		if from == "" {
+			from = "the lowest"
+		}
+		bounds = fmt.Sprintf("%s from %s to %s", b.Column, from, b.To)
+	}
+	if w := m.Window; w != nil {
+		window = w.Start.UTC().Format(time.RFC3339) + " to " + w.End.UTC().Format(time.RFC3339)
+	}
+	return Lineage{
+		Manifest: metadata(Key(m.Pipeline, m.Run, m.Attempt)), QuerySHA256: metadata(m.QuerySHA256), SchemaSHA256: metadata(m.SchemaSHA256),
+		Generation: strconv.Itoa(m.Generation), Bounds: metadata(bounds), Window: metadata(window), Rows: strconv.FormatInt(m.Rows, 10),
+	}
+}
+
+// metadata makes a text one that the model registry takes. A column of SQL Server may be called anything.
+func metadata(s string) string {
+	if s == "" {
+		return "none"
+	}
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.Is(unicode.Z, r) || strings.ContainsRune("_.:/=+-@", r) {
+			return r
+		}
+		return '_'
+	}, s)
+	if runes := []rune(s); len(runes) > maxMetadata {
+		return string(runes[:maxMetadata])
+	}
+	return s
+}
+
+const maxMetadata = 256

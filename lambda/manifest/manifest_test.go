@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,32 @@ func TestTheWorkflowsInputFollowsFromTheManifest(t *testing.T) {
 		in.Channels[Train] != "s3://data/fraud/runs/20260101t020000z/commit-a1/train.manifest" || len(in.Channels) != 2 ||
 		in.Signature != "fraud/runs/20260101t020000z/commit-a1/signature.json" {
 		t.Fatalf("got %+v", in)
+	}
+	if want := (Lineage{
+		Manifest: in.Manifest, QuerySHA256: "ef", SchemaSHA256: "01", Generation: "2", Bounds: "Version from the lowest to 0x0000000000000010",
+		Window: "2025-12-01T02:00:00Z to 2026-01-01T02:00:00Z", Rows: "3",
+	}); in.Lineage != want {
+		t.Fatalf("got %+v", in.Lineage)
+	}
+}
+
+// The registry refuses a whole model package for one character of its metadata.
+func TestTheRegistryTakesTheLineageOfAnyColumn(t *testing.T) {
+	takes := regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]{1,256}$`)
+	for _, c := range []struct{ name, column, want string }{
+		{"a column with brackets and quotes", `a[b]"c'`, "a_b__c_ from 1 to 2"},
+		{"a column of another script", "Größe", "Größe from 1 to 2"},
+		{"a column as long as SQL Server takes it, twice", strings.Repeat("ä", 256), strings.Repeat("ä", 256)},
+		{"a column with a line break", "a\nb", "a_b from 1 to 2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := committed()
+			m.Bounds.Column, m.Bounds.From, m.Bounds.To, m.Window = c.column, "1", "2", nil
+			in := m.ExecutionInput("data")
+			if in.Lineage.Bounds != c.want || !takes.MatchString(in.Lineage.Bounds) || in.Lineage.Window != "none" {
+				t.Fatalf("got %+v", in.Lineage)
+			}
+		})
 	}
 }
 
