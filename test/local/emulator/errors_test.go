@@ -158,10 +158,10 @@ func TestErrorsHaveTheCodesAndTextsOfAWS(t *testing.T) {
 		{
 			name: "an operation that the local SageMaker does not have",
 			call: func(ctx context.Context) error {
-				_, err := local.sm.ListModelPackages(ctx, &sagemaker.ListModelPackagesInput{})
+				_, err := local.sm.ListNotebookInstances(ctx, &sagemaker.ListNotebookInstancesInput{})
 				return err
 			},
-			code: "UnknownOperationException", text: "The local SageMaker does not have the operation ListModelPackages. It has: AddTags,",
+			code: "UnknownOperationException", text: "The local SageMaker does not have the operation ListNotebookInstances. It has: AddTags,",
 		},
 	}
 	for _, test := range tests {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Outcome is how an ordered fault makes a training job or an endpoint end.
+// Outcome is how an ordered fault makes a job or an endpoint end.
 type Outcome string
 
 // The outcomes.
@@ -22,6 +22,13 @@ const (
 	TrainingStopped Outcome = "training-stopped"
 	// TrainingSlow makes the job take Seconds longer.
 	TrainingSlow Outcome = "training-slow"
+	// TransformFailed ends the transform job Failed with the fault's Reason, without running it.
+	// Default reason: SageMaker's CapacityError.
+	TransformFailed Outcome = "transform-failed"
+	// TransformStopped ends the transform job Stopped.
+	TransformStopped Outcome = "transform-stopped"
+	// TransformSlow makes the transform job take Seconds longer.
+	TransformSlow Outcome = "transform-slow"
 	// EndpointFailed makes the endpoint Failed while it is created or updated.
 	EndpointFailed Outcome = "endpoint-failed"
 	// EndpointSlow makes creating or updating the endpoint take Seconds longer.
@@ -49,7 +56,7 @@ type Fault struct {
 	Outcome Outcome `json:"outcome,omitempty"`
 	// Reason is the FailureReason.
 	Reason string `json:"reason,omitempty"`
-	// Seconds of TrainingSlow, EndpointSlow and UpdateRollsBack.
+	// Seconds of TrainingSlow, TransformSlow, EndpointSlow and UpdateRollsBack.
 	Seconds float64 `json:"seconds,omitempty"`
 	// EndpointStatus of the outcome of that name, such as UpdateRollbackFailed.
 	EndpointStatus string `json:"endpointStatus,omitempty"`

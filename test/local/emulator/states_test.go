@@ -160,8 +160,8 @@ func TestTheErrorsOfTasksHaveTheNamesThatAWSGivesThem(t *testing.T) {
 		},
 		{
 			name:     "an operation that the local SageMaker does not have says so",
-			resource: "aws-sdk:sagemaker:createTransformJob", arguments: map[string]any{"TransformJobName": "x"},
-			error: "SageMaker.SageMakerException", cause: "The local SageMaker does not have the operation CreateTransformJob.",
+			resource: "aws-sdk:sagemaker:createProcessingJob", arguments: map[string]any{"TransformJobName": "x"},
+			error: "SageMaker.SageMakerException", cause: "The local SageMaker does not have the operation CreateProcessingJob.",
 		},
 	}
 	for i, test := range tests {

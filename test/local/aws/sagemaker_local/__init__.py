@@ -5,7 +5,8 @@ Requests go through the modules in this order:
     hooks      where MiniStack hands requests and workflow tasks over
     api        the wire protocol: decode, check, order faults, answer
     apimodel   the check of a request against AWS's own API model
-    training   training jobs      (a real process each)
+    training   training jobs               (a real process each)
+    transform  batch transform jobs   (a real serving process each)
     hosting    models, endpoint configurations, endpoints (a real serving process each)
     tags       tags of all of them
     workflow   the same operations as tasks of AWS Step Functions
@@ -16,6 +17,8 @@ and beside them:
     faults     faults that a test orders, and the record of calls
     storage    Amazon S3, as the service reads inputs and writes artifacts
     processes  the children, which never outlive the emulator
+    serving    the processes of models that serve
+    fields     the filters of batch transform
     images     which container images there are
     listing    filters, order and pages of the List operations
     wire       how an answer goes over the wire

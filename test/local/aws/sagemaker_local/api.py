@@ -12,6 +12,7 @@ from .errors import AwsError, SerializationError, ValidationError, aws_error
 from .hosting import Hosting
 from .tags import Tags
 from .training import Training
+from .transform import Transform
 
 logger = logging.getLogger("sagemaker")
 
@@ -43,8 +44,10 @@ class Service:
         self.tags = Tags(scope)
         self.training = Training(state, storage, scope, self.faults, self.tags, self.model)
         self.hosting = Hosting(state, storage, scope, self.faults, self.tags, self.model)
+        self.transform = Transform(state, storage, scope, self.faults, self.tags, self.model,
+                                   lambda name: self.hosting.DescribeModel({"ModelName": name}))
         self._operations = {}
-        for part in (self.training, self.hosting, self.tags):
+        for part in (self.training, self.transform, self.hosting, self.tags):
             for name, method in inspect.getmembers(part, inspect.ismethod):
                 if name in self.model.operations or name in self.runtime_model.operations:
                     self._operations[name] = method
@@ -145,8 +148,9 @@ class Service:
         return _json_answer(404, {"message": f"{method} {LOCAL_PREFIX}{path}: there are GET health, GET calls, and GET, POST, DELETE faults"})
 
     def stop(self):
-        """Ends the training jobs; a serving process needs no more than to be ended with the others."""
+        """Ends the jobs; a serving process needs no more than to be ended with the others."""
         self.training.stop()
+        self.transform.stop()
 
 
 def _json_answer(status, value, content_type="application/json"):

@@ -71,6 +71,7 @@ def install(state, port):
     tasks = workflow.Tasks(service, stepfunctions._ExecutionError, request_id)
     stepfunctions._SERVICE_DISPATCH.update({
         "arn:aws:states:::sagemaker:createTrainingJob": tasks.create_training_job,
+        "arn:aws:states:::sagemaker:createTransformJob": tasks.create_transform_job,
         "arn:aws:states:::aws-sdk:sagemaker:": tasks.sdk,
         "arn:aws:states:::aws-sdk:sagemakerruntime:": tasks.runtime,
     })

@@ -1,35 +1,25 @@
 """Models, endpoint configurations and endpoints: an endpoint is a real serving process for each variant."""
 
-import http.client
 import json
 import logging
 import os
 import random
 import shutil
-import socket
-import tarfile
 import threading
 import time
 
-from . import images, listing, processes, storage
-from .errors import AwsError, ValidationError, aws_error, reason
+from . import listing, storage
+from .errors import ValidationError, aws_error, reason
+from .serving import CannotServe, Server
 
 logger = logging.getLogger("sagemaker.hosting")
 
-# The developer guide: a container has 8 minutes to pass its first health check. Ours has a small model on a fast disk.
-PING_SECONDS = 60
 # How long a rollback can be seen. On AWS it takes minutes.
 ROLLBACK_SECONDS = 1
-# The runtime API reference: a model must answer within 60 seconds.
-INVOCATION_SECONDS = 60
 
 STATUSES = ("OutOfService", "Creating", "Updating", "SystemUpdating", "RollingBack", "InService", "Deleting", "Failed",
             "UpdateRollbackFailed")
 _IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
-
-
-class _Failure(Exception):
-    """The endpoint can't serve, for this reason."""
 
 
 class Hosting:
@@ -206,9 +196,9 @@ class Hosting:
         ordered = self._outcome(endpoint, {"endpoint-failed", "endpoint-slow"})
         try:
             if ordered is not None and ordered["outcome"] == "endpoint-failed":
-                raise _Failure(ordered.get("reason") or reason("endpoint-ping-failed", variant=version.variants[0]["VariantName"]))
+                raise CannotServe(ordered.get("reason") or reason("endpoint-ping-failed", variant=version.variants[0]["VariantName"]))
             version.start(self._s3)
-        except _Failure as failure:
+        except CannotServe as failure:
             version.stop()
             with self._lock:
                 endpoint.enter("Failed", str(failure))
@@ -223,9 +213,9 @@ class Hosting:
         outcome = ordered["outcome"] if ordered else None
         try:
             if outcome in ("endpoint-failed", "update-rolls-back"):
-                raise _Failure(ordered.get("reason") or reason("endpoint-ping-failed", variant=version.variants[0]["VariantName"]))
+                raise CannotServe(ordered.get("reason") or reason("endpoint-ping-failed", variant=version.variants[0]["VariantName"]))
             version.start(self._s3)
-        except _Failure as failure:
+        except CannotServe as failure:
             version.stop()
             if outcome == "endpoint-failed":
                 with self._lock:
@@ -348,7 +338,7 @@ class _Version:
             name = variant["VariantName"]
             model = self._models[name]
             container = model.get("PrimaryContainer") or model["Containers"][0]
-            self._servers[name] = _Server(name, container, os.path.join(self._folder, name))
+            self._servers[name] = Server(name, container, os.path.join(self._folder, name))
             self._servers[name].start(s3)
 
     def stop(self):
@@ -382,93 +372,6 @@ class _Version:
                 summary["CurrentInstanceCount"] = summary["DesiredInstanceCount"] = variant.get("InitialInstanceCount", 1)
             found.append(summary)
         return found
-
-
-class _Server:
-    """One container that serves: /ping and /invocations."""
-
-    def __init__(self, variant, container, folder):
-        self.variant, self._container, self._folder = variant, container, folder
-        self._child = None
-        self._port = None
-        self._invocations = 0
-        self._idle = threading.Condition()
-
-    def start(self, s3):
-        """Returns when the container answers /ping."""
-        try:
-            images.check(self._container.get("Image", ""))
-            model = os.path.join(self._folder, "opt", "ml", "model")
-            os.makedirs(model)
-            self._unpack(s3, model)
-        except (images.NoSuchImage, storage.StorageError, tarfile.TarError, EOFError) as error:
-            raise _Failure(str(error)) from error
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            listener.listen(128)
-            self._port = listener.getsockname()[1]
-            with open(os.path.join(self._folder, "serve.log"), "w", encoding="utf-8") as log:
-                self._child = processes.Child(images.SERVE, {
-                    **self._container.get("Environment", {}),
-                    "SAGEMAKER_BASE_DIR": os.path.join(self._folder, "opt", "ml"),
-                    "SAGEMAKER_LISTENER": str(listener.fileno()),
-                }, log, sockets=[listener])
-        self._wait_until_healthy()
-
-    def _unpack(self, s3, folder):
-        uri = self._container.get("ModelDataUrl")
-        if uri is None:
-            return
-        archive = os.path.join(self._folder, "model.tar.gz")
-        s3.download(uri, archive)
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-        os.remove(archive)
-
-    def _wait_until_healthy(self):
-        deadline = time.monotonic() + PING_SECONDS
-        while time.monotonic() < deadline and self._child.exit_code() is None:
-            try:
-                connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=2)
-                connection.request("GET", "/ping")
-                if connection.getresponse().status == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.05)
-        raise _Failure(reason("endpoint-ping-failed", variant=self.variant))
-
-    def invoke(self, request):
-        """The status, content type and body of the container's answer."""
-        headers = {}
-        for member, header in (("ContentType", "Content-Type"), ("Accept", "Accept"),
-                               ("CustomAttributes", "X-Amzn-SageMaker-Custom-Attributes")):
-            if member in request:
-                headers[header] = request[member]
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=INVOCATION_SECONDS)
-            connection.request("POST", "/invocations", body=request["Body"], headers=headers)
-            response = connection.getresponse()
-            return response.status, response.headers.get("Content-Type", ""), response.read()
-        except OSError as error:
-            raise AwsError("ModelError", f"Received server error (0) from primary with message \"{error}\".", 424,
-                           OriginalStatusCode=500, OriginalMessage=str(error)) from error
-
-    def begin(self):
-        with self._idle:
-            self._invocations += 1
-
-    def finish(self):
-        with self._idle:
-            self._invocations -= 1
-            self._idle.notify_all()
-
-    def stop(self):
-        """Ends the process once it has answered what it was asked."""
-        with self._idle:
-            self._idle.wait_for(lambda: self._invocations == 0, INVOCATION_SECONDS)
-        if self._child is not None:
-            self._child.stop()
 
 
 def _without(request, *members):

@@ -5,11 +5,16 @@ It talks to the emulator over HTTP, so it depends on S3's public interface only.
 
 import http.client
 import json
+import logging
 import os
 import re
 import shutil
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
+
+from .errors import ValidationError, aws_error
+
+logger = logging.getLogger("sagemaker.storage")
 
 _URI = re.compile(r"s3://(?P<bucket>[^/]+)/?(?P<key>.*)", re.DOTALL)
 _CHUNK = 1 << 20
@@ -25,6 +30,13 @@ class BadURI(StorageError):
 
 class BadManifest(StorageError):
     pass
+
+
+def encryption(key):
+    """The headers of an upload that AWS KMS encrypts with the key, if one is given."""
+    if not key:
+        return {}
+    return {"x-amz-server-side-encryption": "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id": key}
 
 
 def split(uri):
@@ -88,6 +100,21 @@ class Storage:
             body = response.read()
         if response.status != 200:
             raise StorageError(f"writing {uri}: {_explain(response, body)}")
+
+    def found_inputs(self, source, region, role):
+        """The objects of an S3DataSource. SageMaker looks for them before it accepts a job: none is an error."""
+        uri = source["S3Uri"]
+        try:
+            bucket, _ = split(uri)
+            found = self.inputs(source)
+        except (BadManifest, BadURI) as error:
+            raise ValidationError(str(error)) from error
+        except StorageError as error:
+            logger.info("looking for %s: %s", uri, error)
+            found = []
+        if not found:
+            raise aws_error("no-input-objects", uri=uri, region=region, role=role, bucket=bucket)
+        return found
 
     def inputs(self, source):
         """The objects of an S3DataSource, as (uri, path below the channel's folder)."""

@@ -100,25 +100,14 @@ class Training:
             job.abandon()
 
     def _find_inputs(self, request):
-        """The objects of every channel. SageMaker looks for them before it accepts the job."""
+        """The objects of every channel."""
+        _, region = self._scope()
         inputs = {}
         for channel in request.get("InputDataConfig", []):
             source = channel["DataSource"].get("S3DataSource")
             if source is None:
                 raise ValidationError("The local SageMaker reads channels from S3DataSource only.")
-            uri = source["S3Uri"]
-            try:
-                bucket, _ = storage.split(uri)
-                found = self._s3.inputs(source)
-            except (storage.BadManifest, storage.BadURI) as error:
-                raise ValidationError(str(error)) from error
-            except storage.StorageError as error:
-                logger.info("channel %s of %s: %s", channel["ChannelName"], request["TrainingJobName"], error)
-                found = []
-            if not found:
-                _, region = self._scope()
-                raise aws_error("no-input-objects", uri=uri, region=region, role=request["RoleArn"], bucket=bucket)
-            inputs[channel["ChannelName"]] = found
+            inputs[channel["ChannelName"]] = self._s3.found_inputs(source, region, request["RoleArn"])
         return inputs
 
     def _run(self, job):
@@ -338,9 +327,7 @@ class _Job:
     def upload(self, s3):
         """Writes the artifacts to <S3OutputPath>/<job>/output/, as far as there are any."""
         output = self.request["OutputDataConfig"]
-        headers = {}
-        if output.get("KmsKeyId"):
-            headers = {"x-amz-server-side-encryption": "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id": output["KmsKeyId"]}
+        headers = storage.encryption(output.get("KmsKeyId"))
         for archive, folder in (("model.tar.gz", "model"), ("output.tar.gz", os.path.join("output", "data"))):
             folder = os.path.join(self.opt_ml, folder)
             files = sorted(os.listdir(folder))

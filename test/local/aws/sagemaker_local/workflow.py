@@ -2,7 +2,8 @@
 
 Two integrations reach it, and AWS names their errors differently:
 
-  arn:aws:states:::sagemaker:createTrainingJob[.sync]   the optimized one, built on version 1 of the SDK for Java
+  arn:aws:states:::sagemaker:createTrainingJob[.sync]   the optimized one (createTransformJob too), built on version 1 of
+                                                        the SDK for Java
   arn:aws:states:::aws-sdk:sagemaker:describeEndpoint   any operation, built on version 2
 
 An error that the API model declares for the operation carries its name and the suffix Exception
@@ -30,19 +31,27 @@ class Tasks:
         self._service, self._error, self._request_id = service, error, request_id
 
     def create_training_job(self, resource, arguments):
-        """sagemaker:createTrainingJob, and with .sync its wait for the end of the job."""
-        created = self._call("CreateTrainingJob", arguments, "AmazonSageMaker", "AmazonSageMakerException", self._cause_v1)
+        """sagemaker:createTrainingJob[.sync]."""
+        return self._create_job("TrainingJob", self._service.training, resource, arguments)
+
+    def create_transform_job(self, resource, arguments):
+        """sagemaker:createTransformJob[.sync]."""
+        return self._create_job("TransformJob", self._service.transform, resource, arguments)
+
+    def _create_job(self, kind, part, resource, arguments):
+        """Creates a job, and with .sync waits for its end."""
+        created = self._call(f"Create{kind}", arguments, "AmazonSageMaker", "AmazonSageMakerException", self._cause_v1)
         if not resource.endswith(".sync"):
             return created
-        job = self._service.training.job(arguments["TrainingJobName"])
+        job = part.job(arguments[f"{kind}Name"])
         running = execution.get()
         while not job.ended.wait(STOP_POLL_SECONDS):
             if running is not None and running["status"] != "RUNNING":
-                self._stop(job)
+                self._stop(kind, job)
                 # Ends the execution's thread: its history is closed, a result or an error would be written behind it.
                 raise SystemExit
-        description = _milliseconds(job.describe(), self._service.model, "DescribeTrainingJobResponse")
-        if description["TrainingJobStatus"] != "Completed":
+        description = _milliseconds(job.describe(), self._service.model, f"Describe{kind}Response")
+        if description[f"{kind}Status"] != "Completed":
             raise self._error("States.TaskFailed", json.dumps(description, separators=(",", ":")))
         return description
 
@@ -66,9 +75,9 @@ class Tasks:
         output = self._call(_operation(resource), arguments, "SageMakerRuntime", "SageMakerRuntimeException", self._cause_v2)
         return {**output, "Body": _text(output["Body"])}
 
-    def _stop(self, job):
+    def _stop(self, kind, job):
         try:
-            self._service.call("StopTrainingJob", {"TrainingJobName": job.name}, "states")
+            self._service.call(f"Stop{kind}", {f"{kind}Name": job.name}, "states")
         except AwsError:
             pass  # it ended meanwhile
 

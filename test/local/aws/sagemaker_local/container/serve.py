@@ -90,7 +90,9 @@ KINDS = {"csv": "csv", "text/csv": "csv", "libsvm": "libsvm", "text/libsvm": "li
 
 
 def encode(predictions, accept):
-    """The predictions in the accepted form: a row a line as CSV."""
+    """The predictions in the accepted form: a row a line as CSV. In batch transform that is the only form."""
+    if os.environ.get("SAGEMAKER_BATCH"):
+        return "\n".join(map(str, predictions)) + "\n"
     if accept == "application/json":
         return json.dumps({"predictions": [{"score": p} for p in predictions]})
     out = io.StringIO()
@@ -116,6 +118,10 @@ def handler(model):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
+            if self.path == "/execution-parameters":
+                return self._answer(200, json.dumps({
+                    "MaxConcurrentTransforms": 1, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": MAX_CONTENT_LENGTH // 1024 ** 2,
+                }), "application/json")
             self._answer(200 if self.path == "/ping" else 404, "", "text/html; charset=utf-8")
 
         def do_POST(self):
