@@ -144,6 +144,8 @@ type flow struct {
 	modelRole    awsiam.Role
 	// failed is where every failure goes, with $failure assigned.
 	failed awsstepfunctions.IChainable
+	// ending is where every run ends, with $outcome assigned.
+	ending awsstepfunctions.IChainable
 	// superseded is where a run goes that a later one has overtaken, with $failure assigned: its step and cause say why.
 	superseded awsstepfunctions.IChainable
 }
@@ -244,6 +246,8 @@ type taskProps struct {
 	// onError is where an error goes.
 	// Default: the end, with a notice.
 	onError awsstepfunctions.IChainable
+	// onErrorSets is assigned when an error is caught, in place of $failure.
+	onErrorSets variables
 	// keepFailure leaves $failure as it is: an earlier one is what matters.
 	keepFailure bool
 }
@@ -274,7 +278,11 @@ func (f *flow) task(id, integration string, p taskProps) awsstepfunctions.Custom
 		handler = f.failed
 	}
 	caught := &awsstepfunctions.CatchProps{}
-	if assign := caughtIn(p.step); !p.keepFailure {
+	switch {
+	case p.onErrorSets != nil:
+		caught.Assign = p.onErrorSets.pointer()
+	case !p.keepFailure:
+		assign := caughtIn(p.step)
 		caught.Assign = assign.pointer()
 	}
 	return task.AddCatch(handler, caught)
