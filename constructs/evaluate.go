@@ -33,7 +33,7 @@ type EvaluateProps struct {
 	// Default: the bucket's key, or none when the bucket has none that is known here.
 	EncryptionKey awskms.IKey
 	// MemoryMiB of the function. Its processors grow with it: one at 1769.
-	// Default: 1769, for hold-outs of up to 20 million rows.
+	// Default: 1769, for hold-outs of up to 10 million rows.
 	MemoryMiB int
 	// Architecture to compile for.
 	// Default: Arm64.
