@@ -16,6 +16,7 @@ import (
 type API interface {
 	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
 	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
+	ListExecutions(context.Context, *sfn.ListExecutionsInput, ...func(*sfn.Options)) (*sfn.ListExecutionsOutput, error)
 }
 
 var _ API = (*sfn.Client)(nil)
@@ -86,6 +87,22 @@ func (m StateMachine) Running(ctx context.Context, arn string) (bool, error) {
 		return false, nil
 	}
 	return status == types.ExecutionStatusRunning, err
+}
+
+// RunningNames gives the names of all executions that run. One that was started a moment ago may be missing.
+func (m StateMachine) RunningNames(ctx context.Context) ([]string, error) {
+	var names []string
+	pages := sfn.NewListExecutionsPaginator(m.API, &sfn.ListExecutionsInput{StateMachineArn: aws.String(m.ARN), StatusFilter: types.ExecutionStatusRunning})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("listing the executions of %s: %w", m.ARN, err)
+		}
+		for _, e := range page.Executions {
+			names = append(names, aws.ToString(e.Name))
+		}
+	}
+	return names, nil
 }
 
 func (m StateMachine) status(ctx context.Context, arn string) (types.ExecutionStatus, error) {
