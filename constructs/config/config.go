@@ -38,7 +38,7 @@ type Config struct {
 	merged map[string]map[string]Pipeline
 }
 
-// FromFile reads the "context" of a cdk.json. The files of queries are looked up beside it. The error holds Problems
+// FromFile reads the "context" of a cdk.json. The files of queries and rules are looked up beside it. The error holds Problems
 // where the configuration is at fault.
 func FromFile(cdkJSONPath string) (*Config, error) {
 	b, err := os.ReadFile(cdkJSONPath)
@@ -64,7 +64,7 @@ func FromFile(cdkJSONPath string) (*Config, error) {
 	return c, nil
 }
 
-// Decode reads the context object of a cdk.json, whose files of queries are below dir. It applies the defaults. The
+// Decode reads the context object of a cdk.json, whose files of queries and rules are below dir. It applies the defaults. The
 // error is of type Problems where the configuration is at fault.
 func Decode(context []byte, dir string) (*Config, error) {
 	var problems Problems
@@ -79,7 +79,7 @@ func Decode(context []byte, dir string) (*Config, error) {
 
 	var c Config
 	decoder{&problems}.object(root, reflect.ValueOf(&c).Elem())
-	v := validator{problems: &problems, malformed: slices.Clone(problems), queries: queryFiles{dir: dir}}
+	v := validator{problems: &problems, malformed: slices.Clone(problems), files: projectFiles{dir: dir}}
 	c.complete(v, root)
 	c.merge(v, root)
 	v.names(&c, root)
@@ -148,7 +148,10 @@ func (c *Config) merge(v validator, root *node) {
 			}
 		}
 		maps.DeleteFunc(merged, func(_ string, p Pipeline) bool { return p.Enabled != nil && !*p.Enabled })
-		v.replicaReaders(e, root.member("environments").member(environment), merged)
+		n := root.member("environments").member(environment)
+		v.replicaReaders(e, n, merged)
+		v.imageRegions(e, n, merged)
+		v.serverlessNetworks(e, n, merged)
 		c.merged[environment] = merged
 	}
 }
@@ -160,7 +163,7 @@ func (v validator) override(environment, name string, base, over *node) Pipeline
 	var found Problems
 	decoder{&found}.object(merged, reflect.ValueOf(&p).Elem())
 	p.complete(name)
-	validator{problems: &found, malformed: slices.Clone(found), queries: v.queries}.pipeline(&p, merged)
+	validator{problems: &found, malformed: slices.Clone(found), files: v.files}.pipeline(&p, merged)
 
 	for _, problem := range found {
 		ofBase := problem
@@ -191,4 +194,8 @@ func (p *Pipeline) complete(name string) {
 	if p.Dataset.Split.Salt == "" && p.Dataset.Split.Time == nil {
 		p.Dataset.Split.Salt = name
 	}
+	p.Quality.complete(p.Source.Load)
+	p.Training.complete()
+	p.Gate.complete(p.Dataset)
+	p.Endpoint.complete(p.Training)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"sagemaker-datapipeline/constructs/config/internal/field"
+	"sagemaker-datapipeline/lambda/outcome"
 	"sagemaker-datapipeline/lambda/pipeline"
 )
 
@@ -87,6 +88,8 @@ func project(t *testing.T) string {
 	queries := map[string]string{
 		"fraud.sql":   "SELECT * FROM dbo.Transactions\n",
 		"empty.sql":   "",
+		"fraud.dqdl":  "\ufeffRules = [ RowCount > 0 ]\n",
+		"empty.dqdl":  "",
 		"comment.sql": "-- SELECT later\n/* not yet */\n",
 		"utf16.sql":   "\xff\xfeS\x00E\x00",
 		"bom.sql":     "\ufeffSELECT 1 AS A",
@@ -129,6 +132,9 @@ func TestAPipelineHasTheDefaultsOfWhatItDoesNotSay(t *testing.T) {
 	if got := fraud.Training; got.Algorithm != "xgboost" || got.Version != "3.2-0" || got.InstanceCount != 1 || got.VolumeGiB != 30 || got.MaxRuntimeSeconds != 3600 {
 		t.Errorf("training is %+v", got)
 	}
+	if got := fraud.Training; got.PatienceMinutes != 360 || got.Spot != nil || got.When != nil || !slices.Equal(got.Machines(), []string{"ml.m6i.large"}) {
+		t.Errorf("training is %+v", got)
+	}
 	if !*fraud.Enabled || !fraud.Schedule.Enabled {
 		t.Error("pipeline and schedule are on unless somebody says otherwise")
 	}
@@ -168,7 +174,7 @@ func TestAnEnvironmentGetsItsPipelinesWithItsOverrides(t *testing.T) {
 	if !maps.Equal(fraud.Training.Hyperparameters, want) {
 		t.Errorf("hyperparameters are %v, want %v", fraud.Training.Hyperparameters, want)
 	}
-	if *fraud.Endpoint != (Endpoint{InstanceType: "ml.m6i.large", InstanceCount: 2}) {
+	if *fraud.Endpoint != (Endpoint{Kind: pipeline.Endpoint, InstanceType: "ml.m6i.large", InstanceCount: 2, Keep: 5}) {
 		t.Errorf("the endpoint is %+v", fraud.Endpoint)
 	}
 	if fraud.Source.QueryText == "" {
@@ -206,6 +212,8 @@ func TestASpecSaysWhatTheFunctionNeeds(t *testing.T) {
 			ConnectTimeoutSeconds: 15, StatementTimeoutSeconds: 780, LockTimeoutSeconds: 30, Connections: 1, PageRows: 50_000,
 			PartitionRows: 5_000_000, FunctionRows: 50_000_000, MaxScanRows: 50_000_000, MaxValueBytes: 8 << 20,
 		},
+		Gate:   &pipeline.Gate{Metric: "auc", Holdout: "test", Worse: 0.02, Threshold: 0.5},
+		Deploy: pipeline.Endpoint,
 	}
 	for name, test := range map[string]struct {
 		edits edits
@@ -270,7 +278,45 @@ func TestASpecSaysWhatTheFunctionNeeds(t *testing.T) {
 		}},
 		"files for people only": {edits{"dataset", `{"channels": "none", "key": ["Id"], "drop": ["Secret"]}`, "training", gone, "endpoint", gone}, func(s *pipeline.Spec) {
 			s.Dataset = pipeline.Dataset{Format: pipeline.NoChannels, Key: []string{"Id"}, Drop: []string{"Secret"}}
+			s.Gate, s.Deploy = nil, ""
 		}},
+		"data that is judged, by a file of rules": {edits{"quality", `{"rules": "queries/fraud.dqdl", "drift": {"rows": 0.2, "psi": 0}, "private": ["Email"]}`}, func(s *pipeline.Spec) {
+			s.Quality = &pipeline.Quality{Rules: "Rules = [ RowCount > 0 ]\n", Private: []string{"Email"}, Drift: &pipeline.Drift{Rows: 0.2, Nulls: 0.1, Mean: 0.5}}
+		}},
+		"data that is judged, by rules alone": {edits{"quality", `{"rules": "Rules = [ RowCount > 0 ]"}`}, func(s *pipeline.Spec) {
+			s.Quality = &pipeline.Quality{Rules: "Rules = [ RowCount > 0 ]"}
+		}},
+		"drift of a full load by default": {edits{"quality", `{"drift": {}}`}, func(s *pipeline.Spec) {
+			s.Quality = &pipeline.Quality{Drift: &pipeline.Drift{Rows: 0.5, Nulls: 0.1, Mean: 0.5, PSI: 0.25}}
+		}},
+		"drift of an append load, whose runs have no size of their own": {edits{
+			"source", appending(`"cursor": {"rowversion": "V"}`), "dataset.trainingWindow", `{"days": 1}`, "quality", `{"drift": {}}`,
+		}, func(s *pipeline.Spec) {
+			s.Source = appended(pipeline.Cursor{Kind: pipeline.RowversionCursor, Column: "V"})
+			s.Dataset.WindowSeconds = 24 * 60 * 60
+			s.Quality = &pipeline.Quality{Drift: &pipeline.Drift{Nulls: 0.1, Mean: 0.5, PSI: 0.25}}
+		}},
+		"a training every six hours": {edits{"training.when", `{"everyHours": 6}`}, func(s *pipeline.Spec) {
+			s.When = &pipeline.When{EverySeconds: 6 * 60 * 60}
+		}},
+		"a training after so many rows": {edits{
+			"source", appending(`"cursor": {"rowversion": "V"}`), "dataset.trainingWindow", `{"days": 1}`, "training.when", `{"afterRows": 1000}`,
+		}, func(s *pipeline.Spec) {
+			s.Source = appended(pipeline.Cursor{Kind: pipeline.RowversionCursor, Column: "V"})
+			s.Dataset.WindowSeconds = 24 * 60 * 60
+			s.When = &pipeline.When{AfterRows: 1000}
+		}},
+		"a gate with a threshold": {edits{"gate", `{"metric": "logloss", "holdout": "validation", "atMost": 0.4, "worse": 0, "signatureChange": true}`}, func(s *pipeline.Spec) {
+			s.Gate = &pipeline.Gate{Metric: "logloss", Holdout: "validation", AtMost: new(0.4), Threshold: 0.5, SignatureChange: true}
+		}},
+		"a gate of a regression, without test rows": {edits{
+			"dataset.task", `"regression"`, "dataset.split", `{"train": 0.8, "validation": 0.2, "test": 0}`, "training.hyperparameters.objective", `"reg:gamma"`,
+		}, func(s *pipeline.Spec) {
+			s.Dataset.Task, s.Dataset.Split = pipeline.Regression, pipeline.Split{Train: 0.8, Validation: 0.2, Salt: "fraud"}
+			s.Gate = &pipeline.Gate{Metric: "rmse", Holdout: "validation", Worse: 0.02}
+		}},
+		"no gate":      {edits{"gate", `{"enabled": false}`}, func(s *pipeline.Spec) { s.Gate = nil }},
+		"scores in S3": {edits{"endpoint", `{"kind": "batch"}`}, func(s *pipeline.Spec) { s.Deploy = pipeline.Batch }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			document := edit(t, valid, "environments.prod.pipelines", `{"churn": {"enabled": false}}`)
@@ -387,7 +433,8 @@ func TestAFileThatIsNoConfigurationIsRefused(t *testing.T) {
 func TestEveryDefaultFitsItsOwnLimits(t *testing.T) {
 	for _, v := range []any{Config{}, Environment{}, CreateNetwork{}, ImportNetwork{}, ImportDatabase{}, ProvisionDatabase{}, Notify{},
 		Replica{}, Pipeline{}, Schedule{}, Source{}, Window{}, Cursor{}, Dataset{}, ColumnRule{}, Split{}, TimeSplit{}, TrainingWindow{}, Export{},
-		Hours{}, Training{}, Endpoint{}} {
+		Hours{}, Quality{}, Drift{}, Training{}, Image{}, Spot{}, When{}, Gate{}, Endpoint{}, Serverless{}, Autoscaling{}, Traffic{}, EndpointAlarms{},
+		Capture{}, Clocks{}, Approval{}} {
 		t.Run(reflect.TypeOf(v).Name(), func(t *testing.T) {
 			for _, f := range field.Of(reflect.TypeOf(v)) {
 				if f.Default == "" {
@@ -411,6 +458,18 @@ func TestEveryDefaultFitsItsOwnLimits(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestMailCanBeAskedForEachOutcomeAndNoOther(t *testing.T) {
+	var want []string
+	for _, o := range outcome.All {
+		want = append(want, string(o))
+	}
+	for _, f := range field.Of(reflect.TypeFor[Notify]()) {
+		if f.Name == "outcomes" && !slices.Equal(f.Enum, want) {
+			t.Errorf("notify.outcomes takes %v, want %v", f.Enum, want)
+		}
 	}
 }
 

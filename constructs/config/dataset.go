@@ -239,7 +239,7 @@ func (v validator) trainingWindow(p *Pipeline, path string) {
 func (v validator) noChannels(n *node) {
 	const remedy = `leave it out: with "channels": "none" nothing is trained`
 	for _, keys := range [][]any{
-		{"training"}, {"endpoint"}, {"dataset", "task"}, {"dataset", "label"}, {"dataset", "positive"}, {"dataset", "nullLabel"},
+		{"training"}, {"gate"}, {"endpoint"}, {"dataset", "task"}, {"dataset", "label"}, {"dataset", "positive"}, {"dataset", "nullLabel"},
 		{"dataset", "features"}, {"dataset", "split"}, {"dataset", "trainingWindow"},
 	} {
 		said := n

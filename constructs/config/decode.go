@@ -136,6 +136,9 @@ func (d decoder) list(n *node, f field.Field, v reflect.Value) {
 	if f.Required && len(n.items) == 0 {
 		d.problems.add(n.path, "is empty", "write "+f.Wanted())
 	}
+	if f.Most > 0 && len(n.items) > f.Most {
+		d.problems.add(n.path, n.said(), "write "+f.Wanted())
+	}
 	item := f
 	item.Type = f.Type.Elem()
 	v.Set(reflect.MakeSlice(v.Type(), len(n.items), len(n.items)))

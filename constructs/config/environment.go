@@ -22,6 +22,8 @@ type Environment struct {
 	LogRetentionDays int `json:"logRetentionDays" default:"30" enum:"1,3,5,7,14,30,60,90,120,150,180,365,400,545,731,1096,1827,2192,2557,2922,3288,3653" limit:"CloudWatch Logs, PutRetentionPolicy"`
 	// Who is told about runs.
 	Notify Notify `json:"notify"`
+	// Whether a person decides on each model before it is put into service. Without it the gate alone does.
+	Approval *Approval `json:"approval"`
 	// Destroying the stage also deletes the bucket with all data and models, the key, and a provisioned database with its
 	// backups. Without it bucket and key are kept, and the database leaves a last snapshot.
 	RemoveData bool `json:"removeData" default:"false"`
@@ -29,6 +31,8 @@ type Environment struct {
 	TerminationProtection bool `json:"terminationProtection" defaultText:"true, but false where removeData is true"`
 	// How often the workflow looks at an endpoint that is being changed, in seconds.
 	PollSeconds int `json:"pollSeconds" default:"30" min:"1" max:"3600" limit:"an endpoint is watched for hours at most"`
+	// How often the clocks of pipelines are read and put into CloudWatch, in seconds: whole minutes.
+	ClockSeconds int `json:"clockSeconds" default:"300" min:"60" max:"3600" limit:"EventBridge Scheduler, and alarms that come in time"`
 	// What is different for pipelines here, by the pipeline's name: merged deep over the pipeline. Objects are merged key
 	// by key, anything else replaces, null takes a value away. `{"enabled": false}` leaves the pipeline out.
 	Pipelines map[string]json.RawMessage `json:"pipelines"`
@@ -128,6 +132,9 @@ type ProvisionDatabase struct {
 
 // Notify says who is told about runs.
 type Notify struct {
-	// Addresses that get every notice; each has to confirm its subscription once.
+	// Addresses that get notices by mail; each has to confirm its subscription once. They also hear of every alarm, and of what the
+	// examination after a deployment finds. The topic itself gets the notice of every end.
 	Emails []string `json:"emails"`
+	// Which ends of runs are mailed.
+	Outcomes []string `json:"outcomes" enum:"succeeded,not better,not approved,approval timed out,superseded,rolled back,failed,exported,rejected,no new data,blocked,outside allowed hours,busy,paused" defaultText:"all but exported, no new data, outside allowed hours and busy"`
 }

@@ -206,7 +206,7 @@ func pick(value string, words []string, audience string) string {
 }
 
 func (v validator) hyperparameters(t *Training, task pipeline.Task, n *node) {
-	if t == nil || t.Hyperparameters == nil || objectives[task] == nil {
+	if objectives[task] == nil {
 		return
 	}
 	path := func(name string) string { return n.at("training", "hyperparameters", name) }

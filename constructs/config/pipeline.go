@@ -16,10 +16,16 @@ type Pipeline struct {
 	Dataset Dataset `json:"dataset" required:"true"`
 	// The function that exports.
 	Export Export `json:"export"`
+	// What a run's data must be to be trained on. Without it every run is.
+	Quality *Quality `json:"quality"`
 	// The training job. Without it and the endpoint, the pipeline only exports.
 	Training *Training `json:"training"`
-	// The endpoint that serves the model. It comes with the training job, or not at all.
+	// When a trained model may take the place of the one in service. Of pipelines that train.
+	Gate Gate `json:"gate"`
+	// How the model is put to use. It comes with the training job, or not at all.
 	Endpoint *Endpoint `json:"endpoint"`
+	// After how long without news somebody is told.
+	Clocks Clocks `json:"clocks"`
 }
 
 // Schedule is when a pipeline runs.
@@ -230,30 +236,4 @@ type Hours struct {
 	To string `json:"to" required:"true" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]$" form:"a time of day, such as 05:30"`
 	// The IANA time zone of both.
 	TimeZone string `json:"timeZone" default:"UTC"`
-}
-
-// Training is the training job.
-type Training struct {
-	// The built-in algorithm of SageMaker.
-	Algorithm string `json:"algorithm" default:"xgboost" enum:"xgboost"`
-	// The version of the algorithm's image.
-	Version string `json:"version" default:"3.2-0" enum:"3.2-0,3.0-5,1.7-1" limit:"the versions that AWS maintains"`
-	// The machine of the job.
-	InstanceType string `json:"instanceType" required:"true" pattern:"^ml\\.[a-z][a-z0-9-]*\\.(medium|large|([0-9]+)?xlarge)$" form:"an instance type of SageMaker, such as ml.m6i.large"`
-	// How many machines the job has.
-	InstanceCount int `json:"instanceCount" default:"1" min:"1" max:"100"`
-	// The size of the job's disk, in GiB: the training and validation files have to fit.
-	VolumeGiB int `json:"volumeGiB" default:"30" min:"1" max:"16384" limit:"SageMaker, CreateTrainingJob"`
-	// How long the job may take, in seconds. A job that is stopped by this limit is a failed run.
-	MaxRuntimeSeconds int `json:"maxRuntimeSeconds" default:"3600" min:"1" max:"2419200" limit:"SageMaker, CreateTrainingJob: 28 days"`
-	// The algorithm's hyperparameters, all written as strings. `num_round` is needed.
-	Hyperparameters map[string]string `json:"hyperparameters" required:"true"`
-}
-
-// Endpoint is where the model is served.
-type Endpoint struct {
-	// The machines of the endpoint.
-	InstanceType string `json:"instanceType" required:"true" pattern:"^ml\\.[a-z][a-z0-9-]*\\.(medium|large|([0-9]+)?xlarge)$" form:"an instance type of SageMaker, such as ml.m6i.large"`
-	// How many machines the endpoint has. With two or more, SageMaker spreads them over zones.
-	InstanceCount int `json:"instanceCount" default:"1" min:"1" max:"100"`
 }

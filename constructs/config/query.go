@@ -12,17 +12,25 @@ import (
 	"unicode/utf8"
 )
 
-// queryFiles are the files of queries below the project's directory.
-type queryFiles struct {
+// projectFiles are the files of queries and rules below the project's directory.
+type projectFiles struct {
 	dir string
 }
 
-// read gives the text of a query, or says what to do.
-func (q queryFiles) read(name string) (query, remedy string) {
-	if filepath.IsAbs(name) || !filepath.IsLocal(name) {
-		return "", "write a path inside the project, relative to cdk.json, such as queries/fraud.sql"
+// query gives the text of a query, or says what to do.
+func (f projectFiles) query(name string) (query, remedy string) {
+	if query, remedy = f.read(name, "queries/fraud.sql"); remedy == "" && !saysSomething(query) {
+		return "", "the file is empty: write one SELECT into it"
 	}
-	root, err := os.OpenRoot(q.dir)
+	return query, remedy
+}
+
+// read gives the text of a file, or says what to do. A remedy names an example.
+func (f projectFiles) read(name, example string) (text, remedy string) {
+	if filepath.IsAbs(name) || !filepath.IsLocal(name) {
+		return "", "write a path inside the project, relative to cdk.json, such as " + example
+	}
+	root, err := os.OpenRoot(f.dir)
 	if err != nil {
 		return "", fmt.Sprintf("make the project's directory readable: %v", err)
 	}
@@ -31,21 +39,17 @@ func (q queryFiles) read(name string) (query, remedy string) {
 	b, err := root.ReadFile(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", "there is no such file" + q.nearest(root, name) + ": write its path relative to cdk.json, such as queries/fraud.sql"
+		return "", "there is no such file" + f.nearest(root, name) + ": write its path relative to cdk.json, such as " + example
 	case err != nil:
 		return "", fmt.Sprintf("write the path of a file inside the project: %v", err)
 	case !utf8.Valid(b):
 		return "", "save the file as UTF-8: it is in another encoding (SQL Server Management Studio's default is UTF-16)"
 	}
-	query = strings.TrimPrefix(string(b), "\ufeff")
-	if !saysSomething(query) {
-		return "", "the file is empty: write one SELECT into it"
-	}
-	return query, ""
+	return strings.TrimPrefix(string(b), "\ufeff"), ""
 }
 
 // nearest names the file beside it that was probably meant.
-func (q queryFiles) nearest(root *os.Root, name string) string {
+func (f projectFiles) nearest(root *os.Root, name string) string {
 	entries, err := fs.ReadDir(root.FS(), filepath.ToSlash(filepath.Dir(name)))
 	if err != nil {
 		return ""

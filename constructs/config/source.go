@@ -18,7 +18,7 @@ func (v validator) source(s *Source, n *node) {
 	}
 	if s.Query != "" {
 		var remedy string
-		if s.QueryText, remedy = v.queries.read(s.Query); remedy != "" {
+		if s.QueryText, remedy = v.files.query(s.Query); remedy != "" {
 			v.add(path("query"), "got "+quote(s.Query), remedy)
 		}
 	}

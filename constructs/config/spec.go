@@ -6,12 +6,15 @@ import (
 	"sagemaker-datapipeline/lambda/pipeline"
 )
 
-// Spec gives what the export function must know of this pipeline.
+// Spec gives what the functions must know of this pipeline.
 func (p Pipeline) Spec(project, environment, name string) (pipeline.Spec, error) {
 	if p.Source.Query != "" && p.Source.QueryText == "" {
 		return pipeline.Spec{}, fmt.Errorf("pipeline %q names the query %s, but its text was not read: take pipelines from Config.For", name, p.Source.Query)
 	}
-	return pipeline.Spec{
+	if q := p.Quality; q != nil && q.Rules != "" && q.RulesText == "" {
+		return pipeline.Spec{}, fmt.Errorf("pipeline %q names the rules %s, but their text was not read: take pipelines from Config.For", name, q.Rules)
+	}
+	spec := pipeline.Spec{
 		Version:     pipeline.Version,
 		Project:     project,
 		Environment: environment,
@@ -19,7 +22,13 @@ func (p Pipeline) Spec(project, environment, name string) (pipeline.Spec, error)
 		Source:      p.Source.spec(),
 		Dataset:     p.Dataset.spec(),
 		Limits:      p.Export.limits(),
-	}, nil
+		Quality:     p.Quality.spec(),
+		Deploy:      p.deploys(),
+	}
+	if p.Training != nil {
+		spec.When, spec.Gate = p.Training.When.spec(), p.Gate.spec(p.Dataset.Task)
+	}
+	return spec, nil
 }
 
 func (s Source) spec() pipeline.Source {

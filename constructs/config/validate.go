@@ -18,7 +18,7 @@ type validator struct {
 	problems *Problems
 	// malformed is what the decoder found: values that are not to be judged again.
 	malformed Problems
-	queries   queryFiles
+	files     projectFiles
 }
 
 func (v validator) add(path, got, remedy string) {
@@ -65,6 +65,11 @@ func (v validator) environment(e Environment, n *node) {
 		}
 	}
 	v.twice(e.Notify.Emails, n, "notify", "emails")
+	v.twice(e.Notify.Outcomes, n, "notify", "outcomes")
+	v.approval(e, n)
+	if e.ClockSeconds%secondsOfAMinute != 0 {
+		v.add(n.at("clockSeconds"), fmt.Sprintf("got %d", e.ClockSeconds), "write a multiple of 60: EventBridge Scheduler counts in minutes")
+	}
 }
 
 func (v validator) zones(zones []string, region string, n *node, path ...any) {
@@ -126,6 +131,8 @@ func (v validator) importedNetwork(network ImportNetwork, region string, n *node
 			"write the route table of each of privateSubnetIds, in the same order; subnets may share one")
 	}
 }
+
+const secondsOfAMinute = 60
 
 // masterSecret begins the names that RDS gives to the secrets of master users.
 const masterSecret = "rds!"
@@ -210,7 +217,11 @@ func (v validator) pipeline(p *Pipeline, n *node) {
 	v.source(&p.Source, n)
 	v.dataset(p, n)
 	v.export(p, n)
-	v.hyperparameters(p.Training, p.Dataset.Task, n)
+	v.quality(p, n)
+	v.training(p, n)
+	v.gate(p, n)
+	v.endpoint(p, n)
+	v.clocks(p, n)
 }
 
 // LongestPrefix is the most characters that <project>-<environment>-<pipeline> may have: SageMaker's names have 63

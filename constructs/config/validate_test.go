@@ -43,7 +43,7 @@ func TestEveryMistakeIsNamedWithItsPathItsValueAndItsRemedy(t *testing.T) {
 		"null is as good as missing":                                {edits{pipe + "dataset.label", `null`}, pipe + "dataset.label", "is missing", "write a string"},
 		"no pipelines at all":                                       {edits{"pipelines", `{}`, prod + "pipelines", gone}, "pipelines", "is empty", "write an object"},
 		"an override that isn't an object":                          {edits{prod + "pipelines.fraud", `false`}, prod + "pipelines.fraud", "got false", `{"enabled": false}`},
-		"an override takes something needed away":                   {edits{prod + "pipelines.fraud.training.instanceType", `null`}, prod + "pipelines.fraud.training.instanceType", "is missing", "such as ml.m6i.large"},
+		"an override takes something needed away":                   {edits{prod + "pipelines.fraud.schedule.expression", `null`}, prod + "pipelines.fraud.schedule.expression", "is missing", "write a string"},
 		"an override of a pipeline that isn't there names the next": {edits{prod + "pipelines.fruad", `{}`}, prod + "pipelines.fruad", `there is no pipeline "fruad" to override`, `did you mean "fraud"?`},
 
 		// Names
@@ -229,6 +229,74 @@ func TestEveryMistakeIsNamedWithItsPathItsValueAndItsRemedy(t *testing.T) {
 		"channels of a form that nobody writes":     {edits{pipe + "dataset.channels", `"libsvm"`}, pipe + "dataset.channels", `got "libsvm"`, "one of csv, none"},
 		"an override that takes the endpoint alone": {edits{prod + "pipelines.fraud.endpoint", `null`}, prod + "pipelines.fraud.endpoint", "is missing", "only exports"},
 
+		// Quality
+		"quality that asks for nothing":    {edits{pipe + "quality", `{"private": ["A"]}`}, pipe + "quality", "has neither rules nor drift", "or leave it out"},
+		"a file of rules that isn't there": {edits{pipe + "quality", `{"rules": "queries/fruad.dqdl"}`}, pipe + "quality.rules", `got "queries/fruad.dqdl"`, "did you mean queries/fraud.dqdl?"},
+		"a private column that isn't read": {edits{pipe + "quality", `{"drift": {}, "private": ["A", "B"]}`, pipe + "dataset.drop", `["b"]`}, pipe + "quality.private[1]", `got "B", which isn't read`, "take it out"},
+		"a private column twice":           {edits{pipe + "quality", `{"drift": {}, "private": ["A", "a"]}`}, pipe + "quality.private[1]", "a second time", "take one of them out"},
+		"drift by more than everything":    {edits{pipe + "quality", `{"drift": {"nulls": 2}}`}, pipe + "quality.drift.nulls", "got 2", "from 0 to 1"},
+		"rules in a list":                  {edits{pipe + "quality", `{"rules": ["RowCount > 0"]}`}, pipe + "quality.rules", "got a list of 1", "write a string"},
+
+		// When, spot, machines, image
+		"no machine at all":                                {edits{pipe + "training.instanceType", gone}, pipe + "training", "has none of instanceType, instanceTypes", "exactly one"},
+		"a machine and a list of machines":                 {edits{churn + "training.instanceTypes", `["ml.m6i.xlarge"]`}, churn + "training", "has instanceType and instanceTypes", "keep exactly one"},
+		"a list of machines without machines":              {edits{pipe + "training.instanceType", gone, pipe + "training.instanceTypes", `[]`}, pipe + "training.instanceTypes", "is empty", "one to five"},
+		"six machines":                                     {edits{pipe + "training.instanceType", gone, pipe + "training.instanceTypes", `["ml.m6i.large", "ml.m5.large", "ml.m7i.large", "ml.c6i.large", "ml.c5.large", "ml.r5.large"]`}, pipe + "training.instanceTypes", "got a list of 6", "a list of 1 to 5 strings"},
+		"a machine twice":                                  {edits{pipe + "training.instanceType", gone, pipe + "training.instanceTypes", `["ml.m6i.large", "ml.m6i.large"]`}, pipe + "training.instanceTypes[1]", "a second time", "take one of them out"},
+		"rows that a full load can't count":                {edits{pipe + "training.when", `{"afterRows": 1000}`}, pipe + "training.when.afterRows", `got 1000 with the load "full"`, "everyHours or everyMinutes"},
+		"two rhythms":                                      {edits{pipe + "training.when", `{"everyHours": 1, "afterRows": 1000}`, pipe + "training.when.afterRows", gone, pipe + "training.when.everyMinutes", `5`}, pipe + "training.when", "has everyHours and everyMinutes", "keep exactly one"},
+		"a rhythm of nothing":                              {edits{pipe + "training.when", `{}`}, pipe + "training.when", "has none of everyHours, everyMinutes, afterRows", "exactly one"},
+		"a spot job that may wait less than it runs":       {edits{pipe + "training.spot", `{"maxWaitSeconds": 3599}`}, pipe + "training.spot.maxWaitSeconds", "got 3599, with 3600 for maxRuntimeSeconds", "write at least 3600"},
+		"a spot job that can't go on":                      {edits{pipe + "training.spot", `{}`, pipe + "training.hyperparameters.use_dask_gpu_training", `"true"`}, pipe + "training.spot.maxWaitSeconds", "got 7200", "write at most 3600"},
+		"a training without hyperparameters":               {edits{pipe + "training.hyperparameters", gone, prod + "pipelines.fraud.training", gone}, pipe + "training.hyperparameters", "is missing", "num_round"},
+		"an image of another registry":                     {edits{pipe + "training.image", `{"uri": "docker.io/library/xgboost:1.7"}`, pipe + "training.hyperparameters", gone, prod + "pipelines.fraud.training", gone}, pipe + "training.image.uri", "got", "an image of Amazon ECR"},
+		"an image whose tag moves":                         {edits{pipe + "training.image", ownImage("eu-central-1", "latest"), pipe + "training.hyperparameters", gone, prod + "pipelines.fraud.training", gone, "environments.local.region", `"eu-central-1"`}, pipe + "training.image.uri", "latest", "write a tag that stays"},
+		"hyperparameters of the algorithm beside an image": {edits{pipe + "training.image", ownImage("eu-central-1", "1.4"), prod + "pipelines.fraud.training", gone, "environments.local.region", `"eu-central-1"`}, pipe + "training.hyperparameters", "beside an image", "write them in image.hyperparameters"},
+		"a version beside an image":                        {edits{pipe + "training.image", ownImage("eu-central-1", "1.4"), pipe + "training.version", `"3.2-0"`, pipe + "training.hyperparameters", gone, prod + "pipelines.fraud.training", gone, "environments.local.region", `"eu-central-1"`}, pipe + "training.version", "beside an image", "leave it out"},
+		"an image in another region":                       {edits{pipe + "training.image", ownImage("eu-central-1", "1.4"), pipe + "training.hyperparameters", gone, prod + "pipelines.fraud.training", gone}, "environments.local.region", `the pipeline "fraud" has an image in eu-central-1`, "replicate the image"},
+
+		// Gate
+		"a metric of another kind of task":  {edits{pipe + "gate.metric", `"rmse"`}, pipe + "gate.metric", `got "rmse"`, "auc, logloss, f1"},
+		"a metric that nobody knows":        {edits{pipe + "gate.metric", `"acu"`}, pipe + "gate.metric", `got "acu"`, `did you mean "auc"?`},
+		"a hold-out without rows":           {edits{pipe + "gate.holdout", `"test"`, pipe + "dataset.split", `{"validation": 0.2, "test": 0}`}, pipe + "gate.holdout", `the split has no test rows`, "dataset.split.test"},
+		"a least value of what falls":       {edits{churn + "gate.atLeast", `0.5`}, churn + "gate.atLeast", "got 0.5 for rmse", "write atMost"},
+		"a greatest value of what grows":    {edits{pipe + "gate.atMost", `0.5`}, pipe + "gate.atMost", "got 0.5 for auc", "write atLeast"},
+		"the log loss of zeros and ones":    {edits{pipe + "gate.metric", `"logloss"`, pipe + "training.hyperparameters.objective", `"binary:hinge"`}, pipe + "gate.metric", `with the objective "binary:hinge"`, "has no end"},
+		"a threshold of a gate that is off": {edits{pipe + "gate", `{"enabled": false, "worse": 0.1}`}, pipe + "gate.worse", `got 0.1 beside "enabled": false`, "nothing is measured"},
+
+		// Kinds of endpoints
+		"an endpoint without machines":              {edits{churn + "endpoint.instanceType", gone}, churn + "endpoint.instanceType", "is missing", `"serverless", or "batch"`},
+		"a serverless endpoint without its size":    {edits{churn + "endpoint", `{"kind": "serverless"}`, prod + "network", `{"none": true}`, env + "network", `{"none": true}`, env + "database", `{"import": {"secretName": "a"}}`, prod + "database.import.securityGroupId", gone}, churn + "endpoint.serverless", "is missing", "or {} for 2048 and 5"},
+		"a serverless endpoint in a VPC":            {edits{"pipelines.fraud.endpoint", `{"kind": "serverless", "serverless": {}}`, prod + "pipelines.fraud.enabled", `false`, prod + "pipelines.fraud.endpoint", gone, "environments.local.network", `{"none": true}`}, env + "network", `the pipeline "fraud", whose endpoint is serverless`, "no serverless endpoint into a VPC"},
+		"a serverless size of another kind":         {edits{churn + "endpoint.serverless", `{}`}, churn + "endpoint.serverless", `is beside the kind "endpoint"`, `"kind": "serverless"`},
+		"a serverless memory in between":            {edits{churn + "endpoint.serverless", `{"memoryMiB": 1500}`, churn + "endpoint.kind", `"endpoint"`}, churn + "endpoint.serverless.memoryMiB", "got 1500", "1024, 2048"},
+		"a batch with alarms":                       {edits{churn + "endpoint", `{"kind": "batch", "alarms": {}}`}, churn + "endpoint.alarms", `beside the kind "batch"`, "nothing serves"},
+		"autoscaling that runs backwards":           {edits{churn + "endpoint.autoscaling", `{"min": 3, "max": 2, "invocationsPerInstance": 100}`}, churn + "endpoint.autoscaling.max", "got 2, with 3 for min", "write at least 3"},
+		"a beginning outside of autoscaling":        {edits{churn + "endpoint.autoscaling", `{"min": 2, "max": 4, "invocationsPerInstance": 100}`, churn + "endpoint.instanceCount", `1`}, churn + "endpoint.instanceCount", "got 1 beside autoscaling from 2 to 4", "leave it out"},
+		"autoscaling of a burstable machine":        {edits{churn + "endpoint", `{"instanceType": "ml.t2.medium", "autoscaling": {"min": 1, "max": 2, "invocationsPerInstance": 100}}`}, churn + "endpoint.instanceType", `got "ml.t2.medium" beside autoscaling`, "CPU credits"},
+		"a canary of one machine":                   {edits{churn + "endpoint.traffic", `{"kind": "canary"}`, churn + "endpoint.alarms", `{}`}, churn + "endpoint.instanceCount", `is 1 beside the traffic "canary"`, "at least 2"},
+		"a canary of autoscaling's one machine":     {edits{churn + "endpoint.traffic", `{"kind": "canary"}`, churn + "endpoint.alarms", `{}`, churn + "endpoint.autoscaling", `{"min": 1, "max": 2, "invocationsPerInstance": 100}`}, churn + "endpoint.autoscaling.min", `is 1 beside the traffic "canary"`, "at least 2"},
+		"a canary that nobody watches":              {edits{churn + "endpoint.traffic", `{"kind": "canary"}`, churn + "endpoint.instanceCount", `2`}, churn + "endpoint.alarms", `is missing beside the traffic "canary"`, "write {}"},
+		"a canary of less than a machine":           {edits{churn + "endpoint.traffic", `{"kind": "canary", "percent": 10}`, churn + "endpoint.instanceCount", `3`, churn + "endpoint.alarms", `{}`}, churn + "endpoint.traffic.percent", "got 10 of 3 machines", "write at least 34"},
+		"a canary of more than half":                {edits{churn + "endpoint.traffic", `{"kind": "canary", "percent": 51}`, churn + "endpoint.instanceCount", `3`, churn + "endpoint.alarms", `{}`}, churn + "endpoint.traffic.percent", "got 51", "from 1 to 50"},
+		"linear steps that are too small":           {edits{churn + "endpoint.traffic", `{"kind": "linear", "percent": 5}`, churn + "endpoint.instanceCount", `50`, churn + "endpoint.alarms", `{}`}, churn + "endpoint.traffic.percent", "got 5", "10 to 50"},
+		"a share of everything":                     {edits{churn + "endpoint.traffic", `{"percent": 50}`}, churn + "endpoint.traffic.percent", `with the kind "allAtOnce"`, "leave it out"},
+		"steps that are over before an alarm comes": {edits{churn + "endpoint.traffic", `{"kind": "canary", "waitSeconds": 120}`, churn + "endpoint.instanceCount", `2`, churn + "endpoint.alarms", `{}`}, churn + "endpoint.traffic.waitSeconds", "got 120", "write at least 180"},
+		"a machine that guardrails exclude":         {edits{churn + "endpoint", `{"instanceType": "ml.inf1.xlarge", "alarms": {}}`}, churn + "endpoint.instanceType", `got "ml.inf1.xlarge"`, "exclude Inf1"},
+		"nothing to go back to":                     {edits{churn + "endpoint.keep", `1`}, churn + "endpoint.keep", "got 1", "from 2 to 20"},
+		"a capture of nothing":                      {edits{churn + "endpoint.capture", `{}`}, churn + "endpoint.capture.percent", "is missing", "from 1 to 100"},
+
+		// Clocks, approval, notices
+		"a clock that goes off between two ticks": {edits{churn + "clocks.tickMinutes", `10080`}, churn + "clocks.tickMinutes", "got 10080", "write more than 10080: there may be 7 days between two ticks of rate(7 days)"},
+		"data that is always too old":             {edits{pipe + "clocks.dataMinutes", `1440`}, pipe + "clocks.dataMinutes", "got 1440", "write more than 2820: there may be 47 hours between two ticks"},
+		"a model that is always too old":          {edits{churn + "clocks.modelMinutes", `20000`, churn + "training.when", `{"everyHours": 400}`}, churn + "clocks.modelMinutes", "got 20000", "write more than 24000: training.when"},
+		"a model's clock without a model":         {edits{churn + "dataset", `{"channels": "none", "key": ["CustomerId"]}`, churn + "training", gone, churn + "endpoint", gone, churn + "clocks.modelMinutes", `20000`}, churn + "clocks.modelMinutes", "got 20000", "has no model"},
+		"a reminder after the time is up":         {edits{env + "approval", `{"timeoutHours": 24}`}, env + "approval.remindHours", "got 24, with 24 for timeoutHours", "at most 23"},
+		"an approval that waits for a month":      {edits{env + "approval", `{"timeoutHours": 720}`}, env + "approval.timeoutHours", "got 720", "two weeks"},
+		"clocks that are read at half minutes":    {edits{env + "clockSeconds", `90`}, env + "clockSeconds", "got 90", "a multiple of 60"},
+		"an outcome that isn't one":               {edits{env + "notify.outcomes", `["failed", "sucess"]`}, env + "notify.outcomes[1]", `got "sucess"`, "failed"},
+		"an outcome twice":                        {edits{env + "notify.outcomes", `["failed", "failed"]`}, env + "notify.outcomes[1]", "a second time", "take one of them out"},
+
 		// Training and endpoint
 		"an algorithm that we don't have":              {edits{pipe + "training.algorithm", `"lightgbm"`}, pipe + "training.algorithm", `got "lightgbm"`, `write "xgboost"`},
 		"a version that AWS doesn't maintain":          {edits{pipe + "training.version", `"1.5-1"`}, pipe + "training.version", `got "1.5-1"`, "3.2-0, 3.0-5, 1.7-1"},
@@ -267,6 +335,11 @@ func TestEveryMistakeIsNamedWithItsPathItsValueAndItsRemedy(t *testing.T) {
 			t.Errorf("want this problem alone\n  %s\n    %s\n    → %s\ngot: %v", test.path, test.got, test.remedy, problems)
 		})
 	}
+}
+
+// ownImage is an image of one's own.
+func ownImage(region, tag string) string {
+	return `{"uri": "111111111111.dkr.ecr.` + region + `.amazonaws.com/team/fraud:` + tag + `"}`
 }
 
 // appending is a source that is right, but for what is different.

@@ -130,6 +130,9 @@ func (b schemaBuilder) value(f field.Field, override bool) (object, error) {
 		if f.Required {
 			value["minItems"] = 1
 		}
+		if f.Most > 0 {
+			value["minItems"], value["maxItems"] = 1, f.Most
+		}
 	default:
 		value = scalar(f, t)
 	}
@@ -173,6 +176,8 @@ func (b schemaBuilder) entries(f field.Field, override bool) (object, error) {
 			entries["minProperties"] = 1
 		}
 		return entries, err
+	case f.Type == reflect.TypeFor[config.ImageParameters]():
+		return anyStrings(override), nil
 	case item.Kind() == reflect.String:
 		return hyperparameters(override), nil
 	default:
@@ -193,6 +198,13 @@ func hyperparameters(override bool) object {
 		schema["required"] = []string{"num_round"}
 	}
 	return schema
+}
+
+func anyStrings(override bool) object {
+	if override {
+		return object{"type": []string{"object", "null"}, "additionalProperties": object{"type": []string{"string", "null"}}}
+	}
+	return object{"type": "object", "additionalProperties": object{"type": "string"}}
 }
 
 func scalar(f field.Field, t reflect.Type) object {

@@ -12,6 +12,7 @@
 //	limit        where min, max or enum come from
 //	pattern      a regular expression for a string, or for each string of a list
 //	form         the pattern in words
+//	most         how many items a list has at most
 //	oneOf        exactly one of the struct's keys with this word has to be there
 package field
 
@@ -43,6 +44,7 @@ type Field struct {
 	Pattern     *regexp.Regexp
 	Form        string
 	OneOf       string
+	Most        int // of a list; 0: no limit
 }
 
 var known sync.Map // reflect.Type → []Field
@@ -77,6 +79,9 @@ func Of(t reflect.Type) []Field {
 			Limit:       f.Tag.Get("limit"),
 			Form:        f.Tag.Get("form"),
 			OneOf:       f.Tag.Get("oneOf"),
+		}
+		if most := number(f.Tag.Get("most")); most != nil {
+			field.Most = int(*most)
 		}
 		if enum := f.Tag.Get("enum"); enum != "" {
 			field.Enum = strings.Split(enum, ",")
@@ -140,6 +145,8 @@ func (f Field) kind() string {
 		return strconv.Quote(f.Enum[0])
 	case f.Enum != nil:
 		return "one of " + strings.Join(f.Enum, ", ")
+	case t.Kind() == reflect.Slice && f.Form != "" && f.Most > 0:
+		return fmt.Sprintf("a list of 1 to %d strings, each %s", f.Most, f.Form)
 	case t.Kind() == reflect.Slice && f.Form != "":
 		return "a list of strings, each " + f.Form
 	case t.Kind() == reflect.Slice:
