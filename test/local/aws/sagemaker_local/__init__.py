@@ -5,11 +5,13 @@ Requests go through the modules in this order:
     hooks      where MiniStack hands requests and workflow tasks over
     api        the wire protocol: decode, check, order faults, answer
     apimodel   the check of a request against AWS's own API model
-    training   training jobs               (a real process each)
-    transform  batch transform jobs   (a real serving process each)
+    training   training jobs             (a real process each)
+    transform  batch transform jobs      (a real serving process each)
     hosting    models, endpoint configurations, endpoints (a real serving process each)
+    registry   model packages and their groups
     tags       tags of all of them
     workflow   the same operations as tasks of AWS Step Functions
+    resources  types of resources for AWS CloudFormation
 
 and beside them:
 

@@ -10,6 +10,7 @@ import uuid
 from . import apimodel, faults
 from .errors import AwsError, SerializationError, ValidationError, aws_error
 from .hosting import Hosting
+from .registry import Registry
 from .tags import Tags
 from .training import Training
 from .transform import Transform
@@ -46,8 +47,9 @@ class Service:
         self.hosting = Hosting(state, storage, scope, self.faults, self.tags, self.model)
         self.transform = Transform(state, storage, scope, self.faults, self.tags, self.model,
                                    lambda name: self.hosting.DescribeModel({"ModelName": name}))
+        self.registry = Registry(self.tags, self.model)
         self._operations = {}
-        for part in (self.training, self.transform, self.hosting, self.tags):
+        for part in (self.training, self.transform, self.hosting, self.registry, self.tags):
             for name, method in inspect.getmembers(part, inspect.ismethod):
                 if name in self.model.operations or name in self.runtime_model.operations:
                     self._operations[name] = method

@@ -9,7 +9,7 @@ import time
 
 from .api import LOCAL_PREFIX, Service, request_id
 from .storage import Storage
-from . import workflow
+from . import resources, workflow
 
 MINISTACK_VERSION = "1.5.33"
 
@@ -33,6 +33,7 @@ def install(state, port):
     from ministack import app
     from ministack.core import responses, router
     from ministack.services import stepfunctions
+    from ministack.services.cloudformation import provisioners
 
     from . import wire
 
@@ -45,6 +46,7 @@ def install(state, port):
     _need(stepfunctions, "_SERVICE_DISPATCH", dict)
     _need(stepfunctions, "_ExecutionError", type)
     _need(stepfunctions, "_execute_task")
+    _need(provisioners, "_RESOURCE_HANDLERS", dict)
     _need(H11Protocol, "_send_h11_event")
     wire.join_head_and_body()
 
@@ -57,6 +59,8 @@ def install(state, port):
     app.SERVICE_HANDLERS[SERVICE] = service.handle
     # The API comes with a target, the runtime with a signature whose scope is the service's name.
     router.SERVICE_PATTERNS[SERVICE] = {"target_prefixes": ["SageMaker."]}
+
+    provisioners._RESOURCE_HANDLERS[resources.MODEL_PACKAGE_GROUP] = resources.ModelPackageGroup(service).handler()
 
     shortcuts = app._handle_post_body_shortcuts
 
