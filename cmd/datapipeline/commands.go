@@ -30,13 +30,13 @@ type (
 )
 
 // runs makes one run, or those of past times one after the other: the database is asked for no more than by the schedule.
-func runs(ctx context.Context, o options, f asker, out io.Writer) error {
+func runs(ctx context.Context, o options, s *site, out io.Writer) error {
 	if !o.backfill {
 		at := o.at
 		if at == "" {
 			at = time.Now().UTC().Format(time.RFC3339)
 		}
-		return oneRun(ctx, o, f, out, tick{ScheduledTime: at})
+		return oneRun(ctx, o, s, out, tick{ScheduledTime: at})
 	}
 	times, err := o.ticks()
 	if err != nil {
@@ -44,7 +44,7 @@ func runs(ctx context.Context, o options, f asker, out io.Writer) error {
 	}
 	for i, t := range times {
 		text := t.Format(time.RFC3339)
-		if err := oneRun(ctx, o, f, out, tick{ScheduledTime: text, Backfill: true}); err != nil {
+		if err := oneRun(ctx, o, s, out, tick{ScheduledTime: text, Backfill: true}); err != nil {
 			if _, answered := errors.AsType[*answerError](err); answered && len(times) > 1 {
 				return &answerError{fmt.Sprintf("%v (%d of %d runs were made; go on from %s)", err, i, len(times), text)}
 			}
@@ -57,7 +57,7 @@ func runs(ctx context.Context, o options, f asker, out io.Writer) error {
 // ticks are the scheduled times of a backfill, from the earliest on.
 func (o options) ticks() ([]time.Time, error) {
 	var times []time.Time
-	for _, text := range o.times {
+	for _, text := range o.words {
 		t, err := run.ParseScheduledTime(text)
 		if err != nil {
 			return nil, fmt.Errorf("run: -backfill: %w", err)
@@ -85,8 +85,8 @@ func (o options) ticks() ([]time.Time, error) {
 	}
 }
 
-func oneRun(ctx context.Context, o options, f asker, out io.Writer, event tick) error {
-	answer, err := f.ask(ctx, event)
+func oneRun(ctx context.Context, o options, s *site, out io.Writer, event tick) error {
+	answer, err := s.ask(ctx, event)
 	if err != nil {
 		return fmt.Errorf("run of %s: %w", event.ScheduledTime, err)
 	}
@@ -113,34 +113,34 @@ var notCommitted = map[string]string{
 }
 
 // status shows the head and the newest run.
-func status(ctx context.Context, o options, f asker, out io.Writer) error {
-	answer, err := f.ask(ctx, question{Command: "status"})
+func status(ctx context.Context, o options, s *site, out io.Writer) error {
+	answer, err := s.ask(ctx, question{Command: "status"})
 	if err != nil {
 		return err
 	}
 	if o.json {
 		return show(out, true, answer)
 	}
-	var s state
-	if err := json.Unmarshal(answer, &s); err != nil {
+	var committed state
+	if err := json.Unmarshal(answer, &committed); err != nil {
 		return fmt.Errorf("reading the function's answer: %w", err)
 	}
-	if _, err := io.WriteString(out, s.text()); err != nil {
+	if _, err := io.WriteString(out, committed.text()); err != nil {
 		return fmt.Errorf("printing the status: %w", err)
 	}
 	return nil
 }
 
-func sweep(ctx context.Context, o options, f asker, out io.Writer) error {
-	return asked(ctx, o, f, out, question{Command: "sweep"})
+func sweep(ctx context.Context, o options, s *site, out io.Writer) error {
+	return asked(ctx, o, s, out, question{Command: "sweep"})
 }
 
-func rebaseline(ctx context.Context, o options, f asker, out io.Writer) error {
-	return asked(ctx, o, f, out, rebaselining{Command: "rebaseline", Reason: o.reason, By: o.by, KeepWatermark: o.keepWatermark})
+func rebaseline(ctx context.Context, o options, s *site, out io.Writer) error {
+	return asked(ctx, o, s, out, rebaselining{Command: "rebaseline", Reason: o.reason, By: o.by, KeepWatermark: o.keepWatermark})
 }
 
-func asked(ctx context.Context, o options, f asker, out io.Writer, event any) error {
-	answer, err := f.ask(ctx, event)
+func asked(ctx context.Context, o options, s *site, out io.Writer, event any) error {
+	answer, err := s.ask(ctx, event)
 	if err != nil {
 		return err
 	}
@@ -148,8 +148,8 @@ func asked(ctx context.Context, o options, f asker, out io.Writer, event any) er
 }
 
 // doctor shows the findings; an error among them is this command's failure.
-func doctor(ctx context.Context, o options, f asker, out io.Writer) error {
-	answer, err := f.ask(ctx, question{Command: "doctor"})
+func doctor(ctx context.Context, o options, s *site, out io.Writer) error {
+	answer, err := s.ask(ctx, question{Command: "doctor"})
 	if err != nil {
 		return err
 	}

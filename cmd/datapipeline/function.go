@@ -41,29 +41,35 @@ type function struct {
 	region      string
 }
 
-func newFunction(ctx context.Context, project, environment, name string, e config.Environment) (*function, error) {
+func newFunction(sdk aws.Config, project, environment, name string, e config.Environment) *function {
 	// An invocation that is sent twice runs twice, so only what Lambda refused before it began is sent again.
-	sdk, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(e.Region), awsconfig.WithRetryer(func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) {
+	once := func(o *lambda.Options) {
+		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
 			o.Retryables = []retry.IsErrorRetryable{retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes}}
 		})
-	}))
+	}
+	f := &function{
+		client: lambda.NewFromConfig(sdk, once), name: pipeline.Name(project, environment, name) + "-export",
+		environment: environment, account: e.Account, region: e.Region,
+	}
+	f.arn = fmt.Sprintf("arn:%s:lambda:%s:%s:function:%s", partition(f.region), f.region, f.account, f.name)
+	return f
+}
+
+// loadSDK finds region and credentials.
+func loadSDK(ctx context.Context, region string) (aws.Config, error) {
+	sdk, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(region))
 	if err != nil {
-		return nil, fmt.Errorf("loading the AWS configuration: %w", err)
+		return aws.Config{}, fmt.Errorf("loading the AWS configuration: %w", err)
 	}
 	if _, err := sdk.Credentials.Retrieve(ctx); err != nil {
 		remedy := "log in (aws sso login), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 		if os.Getenv("AWS_ENDPOINT_URL") != "" {
 			remedy = "the local environment takes any: AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test"
 		}
-		return nil, fmt.Errorf("there are no AWS credentials: %s: %w", remedy, err)
+		return aws.Config{}, fmt.Errorf("there are no AWS credentials: %s: %w", remedy, err)
 	}
-	f := &function{
-		client: lambda.NewFromConfig(sdk), name: pipeline.Name(project, environment, name) + "-export",
-		environment: environment, account: e.Account, region: e.Region,
-	}
-	f.arn = fmt.Sprintf("arn:%s:lambda:%s:%s:function:%s", partition(f.region), f.region, f.account, f.name)
-	return f, nil
+	return sdk, nil
 }
 
 // partition is AWS's name for the group of regions that a region is in.

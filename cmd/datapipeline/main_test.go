@@ -55,7 +55,7 @@ func TestWhatIsWrongWithACommandLineIsSaidBeforeAnythingIsAsked(t *testing.T) {
 	config := configuration(t)
 	for _, c := range []struct{ name, line, says string }{
 		{"no command", "", "usage: go run ./cmd/datapipeline COMMAND"},
-		{"an unknown command", "stauts", `there is no command "stauts": it is run, status, doctor, rebaseline, sweep`},
+		{"an unknown command", "stauts", `there is no command "stauts": it is run, status, doctor, pause, resume`},
 		{"no environment", "status -pipeline sales", "-environment is missing"},
 		{"no pipeline", "status -environment local", "-pipeline is missing"},
 		{"an unknown environment", "status -environment lokal -pipeline sales", `no environment "lokal": did you mean "local"?`},
@@ -68,6 +68,12 @@ func TestWhatIsWrongWithACommandLineIsSaidBeforeAnythingIsAsked(t *testing.T) {
 		{"a backfill and a time", "run -environment local -pipeline sales -at 2026-01-01T02:00:00Z -backfill", "exclude each other"},
 		{"a step without a first and a last time", "run -environment local -pipeline sales -backfill -every 24h 2026-01-01T02:00:00Z", "-every is for -backfill with two times"},
 		{"a step of seconds", "run -environment local -pipeline sales -backfill -every 5s 2026-01-01T02:00:00Z 2026-01-02T02:00:00Z", "a minute at least"},
+		{"a run to accept that isn't named", "accept -environment local -pipeline sales -reason x", "which run? Name it behind the flags"},
+		{"a run that is none", "accept -environment local -pipeline sales -reason x yesterday", `run id "yesterday" is not of the form 20260101t020000z`},
+		{"two runs where one is taken", "approve -environment local -pipeline sales 20260101t020000z 20260102t020000z", `what does "20260102t020000z" mean?`},
+		{"a refusal without a reason", "refuse -environment local -pipeline sales 20260101t020000z", "-reason is missing"},
+		{"a step that is none", "rerun -environment local -pipeline sales -reason x -from deplyo 20260101t020000z", `-from is "deplyo": it is train, evaluate or deploy`},
+		{"two ends of a pause", "pause -environment local -pipeline sales -reason x -for 1h -until 2026-01-01T02:00:00Z", "exclude each other"},
 		{"a rebaseline without a reason", "rebaseline -environment local -pipeline sales", "-reason is missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -115,7 +121,7 @@ func TestABackfillsTicksAreThoseOfItsSchedule(t *testing.T) {
 			"2026-03-28T02:00:00Z 2026-03-29T01:00:00Z 2026-03-30T01:00:00Z 2026-03-31T01:00:00Z"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ticks, err := options{every: c.every, times: c.times, scheduleZone: berlin}.ticks()
+			ticks, err := options{every: c.every, words: c.times, scheduleZone: berlin}.ticks()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,7 +135,7 @@ func TestABackfillsTicksAreThoseOfItsSchedule(t *testing.T) {
 		})
 	}
 	for _, times := range [][]string{{"2026-01-02T02:00:00Z", "2026-01-01T02:00:00Z"}, {"2026-01-01T02:00:00Z", "2026-01-01T02:00:00Z"}} {
-		if _, err := (options{times: times}).ticks(); err == nil {
+		if _, err := (options{words: times}).ticks(); err == nil {
 			t.Errorf("%v were taken", times)
 		}
 	}
