@@ -2,6 +2,7 @@ package constructs
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/outcome"
 	"sagemaker-datapipeline/lambda/pipeline"
 )
 
@@ -75,16 +77,95 @@ type CaptureProps struct {
 	Percent int
 }
 
-// VariantName is the one production variant of every endpoint. It never changes: autoscaling and metrics hang on it.
-const VariantName = "primary"
+// DefaultKeep is how many models and configs of earlier runs stay: a way back over some runs that were noticed late.
+const DefaultKeep = 5
 
-// maxLooks bounds how often an endpoint is looked at before it may be changed, and again after: two hours with the default
-// poll interval. SageMaker itself gives up creating an endpoint earlier.
-const maxLooks = 240
+// What is waited for is looked at after one poll interval at first, and ever less often: every ten looks the wait grows by another
+// interval, up to ten.
+const (
+	looksPerPace = 10
+	slowestPace  = 10
+	// patientPolls is how many poll intervals an endpoint may take before it may be changed, and as many after: two hours with the
+	// default interval. SageMaker itself gives up creating an endpoint earlier.
+	patientPolls = 240
+)
 
-// deploy makes the states from the endpoint config to the model in service.
+// looksWithin is how many looks that many poll intervals leave room for.
+func looksWithin(polls int) int {
+	looks := 0
+	for waited := 0; waited < polls; looks++ {
+		waited += min(slowestPace, 1+looks/looksPerPace)
+	}
+	return looks
+}
+
+// wait makes a state that waits the longer, the more often something was looked at.
+func (f *flow) wait(id string) awsstepfunctions.Wait {
+	return awsstepfunctions.Wait_Jsonata(f.scope, jsii.String(id), &awsstepfunctions.WaitJsonataProps{
+		Time: awsstepfunctions.WaitTime_Seconds(jsii.String(jsonata(fmt.Sprintf(`%v * $min([%d, 1 + $floor($looks / %d)])`,
+			*f.props.PollInterval.ToSeconds(nil), slowestPace, looksPerPace)))),
+	})
+}
+
+// deploy makes the states that put the model to use that $job names. They hold the pipeline's deploy lease: nobody else does so at
+// the same time, and nobody gets it for a run while the model of a later one is in use.
 func (f *flow) deploy(served awsstepfunctions.IChainable) awsstepfunctions.IChainable {
-	return f.createEndpointConfig(f.putIntoService(f.smokeTest(served)))
+	if f.props.Endpoint.Kind == pipeline.Batch {
+		return f.acquireLease(f.scoreBatch(f.recordService(f.prune(served))))
+	}
+	rolledBack := awsstepfunctions.Pass_Jsonata(f.scope, jsii.String("Rolled back"), &awsstepfunctions.PassJsonataProps{
+		Comment: jsii.String("The model before is in service. The run has failed all the same."),
+		Assign:  variables{"outcome": string(outcome.RolledBack)}.pointer(),
+	})
+	rolledBack.Next(f.failed)
+	recorded, back := f.registerScaling(f.prune(served), rolledBack)
+	return f.acquireLease(f.createEndpointConfig(f.putIntoService(f.recordService(recorded), back, rolledBack)))
+}
+
+// acquireLease makes the states that wait for the deploy lease. It is taken only from an execution that has ended.
+func (f *flow) acquireLease(then awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+	acquire := f.invoke("Acquire lease", f.props.Release, map[string]any{
+		"command": "acquire", "run": jsonata(`$run`), "execution": jsonata(executionArn),
+		"force": jsonata(input + `.resume.rollback = true`),
+	}, taskProps{
+		comment: "One run at a time puts its model to use. A rollback goes back behind a later run on purpose.",
+		step:    stepLease,
+		assign:  variables{"lease": jsonata(`$states.result.Payload`), "looks": jsonata(`$looks + 1`)},
+	})
+	answer := f.choice("Lease acquired?", "", failing(stepLease, "Lease.Held",
+		`'run ' & $string($lease.holder.run) & ' still holds the deploy lease after ' & $string($looks) & ' looks: ' & $string($lease.holder.execution)`))
+	wait := f.wait("Wait for lease")
+	acquire.Next(answer)
+	wait.Next(acquire)
+	answer.
+		When(condition(`$lease.acquired = true`), then, when("", variables{"leased": true, "looks": 0})).
+		When(condition(`$lease.superseded = true`), f.superseded, when("A later run was faster.", failing(stepLease, "",
+			`'the model of run ' & $string($lease.by) & ', which is later, is in use already'`))).
+		// Another run may wait as long for its endpoint before and after it asks, and again when it puts the one before back.
+		When(condition(fmt.Sprintf(`$looks < %d`, looksWithin(4*f.patience()))), wait, nil).
+		Otherwise(f.failed)
+	return acquire
+}
+
+// recordService makes the state that writes down what is in service: the way back, and what later runs are compared with.
+func (f *flow) recordService(then awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+	record := f.invoke("Record service", f.props.Release, map[string]any{
+		"command": "record", "run": jsonata(`$run`), "job": jsonata(`$job`), "model": jsonata(`$job`), "config": jsonata(`$config`),
+		"endpoint": f.props.Name, "execution": jsonata(executionArn), "kind": string(f.props.Endpoint.Kind),
+	}, taskProps{step: stepRecord})
+	record.Next(then)
+	return record
+}
+
+// prune makes the state that deletes the models and configs that nobody needs any more. What it can't delete the next run can.
+func (f *flow) prune(then awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+	prune := f.invoke("Prune", f.props.Release, map[string]any{"command": "prune", "keep": f.props.Endpoint.Keep}, taskProps{
+		comment:     "The last models stay, and whatever is in use or waits for a person. A failure is made good by the next run.",
+		onError:     then,
+		keepFailure: true,
+	})
+	prune.Next(then)
+	return prune
 }
 
 // createModel makes the model of the job. The name is the job's, so one that is there already is either this one, from a
@@ -97,7 +178,9 @@ func (f *flow) createModel(then awsstepfunctions.IChainable) awsstepfunctions.IC
 		"ExecutionRoleArn": f.modelRole.RoleArn(),
 		"Tags":             f.tags(),
 	}
-	if f.vpcConfig != nil {
+	// A serverless endpoint takes no model in a VPC. Source: the SageMaker developer guide, "Deploy models with Amazon SageMaker
+	// Serverless Inference", feature exclusions.
+	if f.vpcConfig != nil && f.props.Endpoint.Kind != pipeline.Serverless {
 		arguments["VpcConfig"] = f.vpcConfig
 	}
 	return f.createOnce(then, once{
@@ -107,33 +190,6 @@ func (f *flow) createModel(then awsstepfunctions.IChainable) awsstepfunctions.IC
 		arguments: arguments,
 		key:       map[string]any{"ModelName": jsonata(`$job`)},
 		isSame:    `$states.result.PrimaryContainer.ModelDataUrl = $artifact`,
-	})
-}
-
-// createEndpointConfig makes a config with a name of its own for every attempt of every run: a config that is used again
-// has served the wrong model for others.
-func (f *flow) createEndpointConfig(then awsstepfunctions.IChainable) awsstepfunctions.IChainable {
-	p := f.props.Endpoint
-	arguments := map[string]any{
-		"EndpointConfigName": jsonata(`$job`),
-		"ProductionVariants": []any{map[string]any{
-			"VariantName":          VariantName,
-			"ModelName":            jsonata(`$job`),
-			"InstanceType":         p.InstanceType,
-			"InitialInstanceCount": p.InstanceCount,
-		}},
-		"Tags": f.tags(),
-	}
-	if f.key != nil && !hasLocalDisk(p.InstanceType) {
-		arguments["KmsKeyId"] = f.key.KeyArn()
-	}
-	return f.createOnce(then, once{
-		step: stepConfig, create: "Create endpoint config", describe: "Describe endpoint config", same: "Same endpoint config?",
-		createAction: "createEndpointConfig", describeAction: "describeEndpointConfig",
-		comment:   "Which model on which machines. Fresh for every attempt.",
-		arguments: arguments,
-		key:       map[string]any{"EndpointConfigName": jsonata(`$job`)},
-		isSame:    `$states.result.ProductionVariants[0].ModelName = $job`,
 	})
 }
 
@@ -171,140 +227,25 @@ func (f *flow) createOnce(then awsstepfunctions.IChainable, o once) awsstepfunct
 	return create
 }
 
-// putIntoService makes the loop that brings the endpoint to the config: look at it, then do what its state calls for, until
-// it serves the config or nothing can be done. It is the same loop before and after the endpoint was asked ($asked), so that
-// whoever else is changing the endpoint is waited for, not run over.
-//
-// A run whose model is older than the one in service ends as superseded: a schedule that is faster than its endpoint, or a
-// run that was started late, would otherwise put an older model over a newer one.
-func (f *flow) putIntoService(serving awsstepfunctions.IChainable) awsstepfunctions.IChainable {
-	name := map[string]any{"EndpointName": f.props.Name}
-	look := f.task("Look at endpoint", "aws-sdk:sagemaker:describeEndpoint", taskProps{
-		comment:   "Also the moment in which the config that was served before is written down.",
-		arguments: name,
-		step:      stepDeploy,
-		assign: variables{
-			"looks": jsonata(`$looks + 1`),
-			"endpoint": map[string]any{
-				"status":  jsonata(`$states.result.EndpointStatus`),
-				"config":  jsonata(`$type($states.result.EndpointConfigName) = 'string' ? $states.result.EndpointConfigName : ''`),
-				"reason":  jsonata(`$type($states.result.FailureReason) = 'string' ? ': ' & $states.result.FailureReason : ''`),
-				"pending": jsonata(`$type($states.result.PendingDeploymentSummary) = 'object'`),
-			},
-			"previousConfig": jsonata(`$asked ? $previousConfig : $type($states.result.EndpointConfigName) = 'string' ? $states.result.EndpointConfigName : $previousConfig`),
-		},
-	})
-	decide := f.choice("What does the endpoint need?", "The state table in docs/workflow.md.", failing(stepDeploy, "Deploy.NeedsAPerson",
-		`'the endpoint is ' & $endpoint.status & $endpoint.reason`))
-	wait := awsstepfunctions.Wait_Jsonata(f.scope, jsii.String("Wait for endpoint"), &awsstepfunctions.WaitJsonataProps{
-		Time: awsstepfunctions.WaitTime_Duration(f.props.PollInterval),
-	})
-	busy := f.choice("Refused for now?", "Somebody else changes the endpoint at the same moment, or SageMaker does not see the new config yet: look again.", nil)
-
-	// What the API says of a missing endpoint is the text of a ValidationException; so is its throttling.
-	look.AddCatch(decide, &awsstepfunctions.CatchProps{
-		Errors: jsii.Strings("SageMaker.SageMakerException"),
-		Assign: variables{
-			"looks": jsonata(`$looks + 1`),
-			"endpoint": jsonata(`($cause := $string($states.errorOutput.Cause); {
-  'status': $contains($cause, /Could not find endpoint/) ? 'Absent' : $contains($cause, /Rate exceeded|[Tt]hrottl/) ? 'Throttled' : 'Unreadable',
-  'config': '', 'reason': ': ' & $cause, 'pending': false
-})`),
-		}.pointer(),
-	})
-
-	ask := func(id, action, comment string, arguments map[string]any, assign variables) awsstepfunctions.IChainable {
-		task := f.task(id, "aws-sdk:sagemaker:"+action, taskProps{
-			comment: comment, arguments: arguments, assign: assign, step: stepDeploy, onError: busy,
-			retries: []*awsstepfunctions.RetryProps{f.quotaRetry()},
-		})
-		task.Next(wait)
-		return task
-	}
-	asked := variables{"asked": true, "looks": 0}
-	create := ask("Create endpoint", "createEndpoint", "", map[string]any{
-		// Without the run: the endpoint outlives it, and an update changes no tags.
-		"EndpointName": f.props.Name, "EndpointConfigName": jsonata(`$job`), "Tags": f.tags()[:1],
-	}, asked)
-	// Nothing is retained: without autoscaling a retained instance count would keep a changed one from ever applying.
-	update := ask("Update endpoint", "updateEndpoint", "The old machines serve until the new ones answer.", map[string]any{
-		"EndpointName": f.props.Name, "EndpointConfigName": jsonata(`$job`), "RetainAllVariantProperties": false,
-	}, asked)
-	remove := ask("Delete failed endpoint", "deleteEndpoint", "A Failed endpoint allows nothing else. It is created again when it is gone.",
-		name, variables{"deleted": true})
-
-	busy.When(condition(fmt.Sprintf(`$looks < %d and $contains($failure.cause, /in-progress|already existing|Could not find endpoint|Rate exceeded|[Tt]hrottl/)`, maxLooks)), wait, nil).
-		Otherwise(f.failed)
-	look.Next(decide)
-	wait.Next(look)
-	decide.
-		When(condition(`$endpoint.status = 'InService' and $endpoint.config = $job and $not($endpoint.pending)`), serving, when("It serves the config of this run.", nil)).
-		When(condition(`$endpoint.status = 'Absent' and $not($asked)`), create, nil).
-		When(condition(f.servesLaterRun()), f.superseded, when("A later run was faster.", failing(stepDeploy, "", `'the model of a later run is in service: ' & $endpoint.config`))).
-		When(condition(`$endpoint.status = 'InService' and $not($endpoint.pending) and $not($asked)`), update, nil).
-		When(condition(`$endpoint.status = 'Failed' and $not($asked)`), remove, nil).
-		When(condition(fmt.Sprintf(`$looks < %d and ($endpoint.pending or $endpoint.status in ['Creating', 'Updating', 'SystemUpdating', 'RollingBack', 'Deleting', 'Throttled'])`, maxLooks)), wait, when("It is being changed, by this run or by somebody else.", nil)).
-		When(condition(`$endpoint.status = 'InService' and $not($endpoint.pending) and $endpoint.config = $previousConfig`), f.failed, when("In service is not deployed.", failing(stepDeploy, "Deploy.RolledBack",
-			`'the endpoint is in service, but with ' & $endpoint.config & ' as before: SageMaker rolled the update to ' & $job & ' back' & $endpoint.reason`))).
-		When(condition(`$endpoint.status = 'InService' and $not($endpoint.pending)`), f.failed, when("", failing(stepDeploy, "Deploy.Replaced",
-			`'the endpoint is in service, but with ' & $endpoint.config & ': another run or a person has put it there after this run had asked for ' & $job`))).
-		When(condition(`$endpoint.status = 'Failed'`), f.failed, when("", failing(stepDeploy, "Deploy.EndpointFailed",
-			`'the endpoint is Failed' & $endpoint.reason`))).
-		When(condition(fmt.Sprintf(`$looks >= %d`, maxLooks)), f.failed, when("", failing(stepDeploy, "Deploy.TimedOut",
-			`'the endpoint is still ' & $endpoint.status & ' after ' & $string($looks) & ' looks' & $endpoint.reason`))).
-		When(condition(`$endpoint.status = 'Absent'`), f.failed, when("", failing(stepDeploy, "Deploy.EndpointGone",
-			`'the endpoint was deleted while this run was putting its model into service'`))).
-		Otherwise(f.failed)
-	return look
-}
-
-// servesLaterRun holds when the endpoint serves a config of this pipeline whose run was scheduled after this one. Run ids
-// sort in the order of time. A config of another name is a person's, and is replaced.
-func (f *flow) servesLaterRun() string {
-	return fmt.Sprintf(`$endpoint.status = 'InService' and $not($endpoint.pending) and ($served := $match($endpoint.config, /^%s-([0-9]{8}t[0-9]{6}z)(-a[0-9]+)?$/); $exists($served) ? $served[0].groups[0] > $run : false)`, f.props.Name)
-}
-
-// smokeTest asks the endpoint for one prediction. In service and able to answer are different things.
-func (f *flow) smokeTest(served awsstepfunctions.IChainable) awsstepfunctions.IChainable {
-	invoke := f.task("Smoke test", "aws-sdk:sagemakerruntime:invokeEndpoint", taskProps{
-		comment: "One row of the run. In libsvm, not CSV: Step Functions sends a text in quotes.",
-		arguments: map[string]any{
-			"EndpointName": f.props.Name,
-			"ContentType":  "text/libsvm",
-			"Accept":       "text/csv",
-			"Body":         jsonata(smokeRow),
-		},
-		step:    stepSmoke,
-		assign:  variables{"answer": jsonata(`$exists($states.result.Body) ? $trim($string($states.result.Body)) : ''`)},
-		retries: []*awsstepfunctions.RetryProps{f.retry(3, "States.TaskFailed")},
-	})
-	answered := f.choice("A finite number?", "", failing(stepSmoke, "SmokeTest.NotANumber",
-		`'the endpoint answered ' & ($answer = '' ? 'nothing' : '"' & $substring($answer, 0, 200) & '"') & ' where one finite number was due'`))
-	invoke.Next(answered)
-	answered.When(condition(finiteNumber), served, nil).
-		Otherwise(f.failed)
-	return invoke
-}
-
-// smokeRow is the run's row in libsvm, which XGBoost's images read besides CSV: " 0:0.9 1:0.1 ", with nan for what is missing.
-// Step Functions writes what it gives to a blob as JSON, so a text arrives in quotes, and "0.9,0.1" in quotes is no CSV of
-// numbers to the container. Of libsvm it passes over words without a colon (the label is one), and the blanks at both ends
-// make such words of the quotes. Sources: _get_sparse_matrix_from_libsvm in aws/sagemaker-xgboost-container, the same from
-// 1.7-1 on; for the quotes, test_s3_put_object[str] of localstack/localstack, recorded on AWS on 6 November 2025.
-const smokeRow = `' ' & $join($map($split(` + input + `.smoke.body, ','), function($value, $column) { $string($column) & ':' & ($value = '' ? 'nan' : $value) }), ' ') & ' '`
-
-// finiteNumber holds for what $number reads without an error: JSON's form of a number, small enough to be finite.
-const finiteNumber = `$contains($answer, /^-?(0|[1-9][0-9]{0,100})([.][0-9]{1,100})?([eE][-+]?[0-9]{1,2})?$/)`
-
-// deployPermissions are what the workflow itself calls from Create model to Smoke test.
+// deployPermissions are what the workflow itself calls from Acquire lease on.
 func (f *flow) deployPermissions() []awsiam.PolicyStatement {
-	endpoint := f.resource("endpoint", f.props.Name)
-	return []awsiam.PolicyStatement{
+	statements := []awsiam.PolicyStatement{
+		f.invokePermission(),
 		allow("MakeModels", []string{"sagemaker:CreateModel", "sagemaker:DescribeModel", "sagemaker:AddTags"}, f.named("model")),
-		allow("MakeEndpointConfigs", []string{"sagemaker:CreateEndpointConfig", "sagemaker:DescribeEndpointConfig", "sagemaker:AddTags"}, f.named("endpoint-config")),
-		allow("PutIntoService", []string{"sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"}, endpoint, f.named("endpoint-config")),
-		allow("LookAfterTheEndpoint", []string{"sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint", "sagemaker:AddTags", "sagemaker:InvokeEndpoint"}, endpoint),
 	}
+	if f.props.Endpoint.Kind == pipeline.Batch {
+		return append(statements, f.batchPermissions()...)
+	}
+	endpoint := f.resource("endpoint", f.props.Name)
+	configs := []string{"sagemaker:CreateEndpointConfig", "sagemaker:AddTags"}
+	if f.props.Endpoint.Autoscaling != nil {
+		configs = append(configs, "sagemaker:DescribeEndpointConfig")
+	}
+	return slices.Concat(statements, []awsiam.PolicyStatement{
+		allow("MakeEndpointConfigs", configs, f.named("endpoint-config")),
+		allow("PutIntoService", []string{"sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"}, endpoint, f.named("endpoint-config")),
+		allow("LookAfterTheEndpoint", []string{"sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint", "sagemaker:AddTags"}, endpoint),
+	}, f.scalingPermissions(), f.rollbackPermissions())
 }
 
 // newModelRole makes the role of the models: they read their artifact. Source: the SageMaker developer guide, "CreateModel

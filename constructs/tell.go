@@ -1,15 +1,14 @@
 package constructs
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/jsii-runtime-go"
 
 	"sagemaker-datapipeline/lambda/outcome"
+	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 // The steps of a workflow, as its notices call them.
@@ -18,13 +17,21 @@ const (
 	stepTrain     = "Train"
 	stepSignature = "Publish signature"
 	stepModel     = "Create model"
+	stepLease     = "Acquire lease"
 	stepConfig    = "Create endpoint config"
 	stepDeploy    = "Deploy"
 	stepSmoke     = "Smoke test"
+	stepPutBack   = "Put back"
+	stepRecord    = "Record service"
+	stepScale     = "Autoscaling"
 )
 
-// failing assigns what a workflow knows of a failure that it has found itself: cause is a JSONata expression.
+// failing assigns what a workflow knows of a failure that it has found itself, or without a name of a decision: cause is a JSONata
+// expression.
 func failing(step, name, cause string) variables {
+	if name == "" {
+		name = nothing
+	}
 	return variables{"failure": map[string]any{"step": step, "error": name, "cause": jsonata(cause)}}
 }
 
@@ -37,178 +44,194 @@ func caughtIn(step string) variables {
 	}}
 }
 
-// tellSuccess makes the states that announce a model in service.
+// tellSuccess makes the state that every run goes to whose model is in service, or whose scores are written.
 func (f *flow) tellSuccess() awsstepfunctions.IChainable {
-	return f.tellEnd("Tell success", "Served", f.notice("succeeded", fmt.Sprintf(`'[%s] run ' & $run & ' is in service'`, f.props.Name), fmt.Sprintf(`(
-  $facts := $each($metrics, function($value, $name) { $name & ' ' & $string($value) });
-  'Run ' & $run & ' of %s has trained a model and put it into service.\n'
-  & '\nRows exported: ' & $string($rows)
-  & '\nModel: ' & $job & ' (' & $artifact & ')'
-  & '\nMetrics: ' & ($exists($facts) ? $join($facts, ', ') : 'the job reported none')
-  & '\nEndpoint: %s serves ' & $job & '; before, ' & ($previousConfig = '' ? 'there was none' : 'it served ' & $previousConfig)
-  & '\nSmoke test: it answered ' & $answer
-  & '\nExecution: ' & $states.context.Execution.Id
-)`, f.props.Name, f.props.Name)), map[string]any{
-		"outcome": "succeeded", "endpointConfig": jsonata(`$job`), "previousEndpointConfig": jsonata(`$previousConfig`), "smoke": jsonata(`$number($answer)`),
-	})
+	return f.tellOutcome(outcome.Succeeded)
 }
 
-// tellOutcome makes the states that announce a deliberate end other than success. Whoever goes there has assigned $failure,
-// whose step and cause say what was decided and why; its error is empty.
+// tellOutcome makes the state for a deliberate end. Whoever goes there for another one than success has assigned $failure, whose
+// step and cause say what was decided and why; its error is empty.
 func (f *flow) tellOutcome(o outcome.Outcome) awsstepfunctions.IChainable {
-	return f.tellEnd("Tell "+string(o), strings.ToUpper(string(o[:1]))+string(o[1:]), f.notice(string(o), fmt.Sprintf(`'[%s] run ' & $run & ' ended as: %s'`, f.props.Name, o), fmt.Sprintf(
-		`'Run ' & $run & ' of %s has trained a model that is not put into service. The endpoint stays as it is.\n'
-  & '\nWhy: ' & $failure.cause
-  & '\nModel: ' & $job & ' (' & $artifact & ')'
-  & '\nExecution: ' & $states.context.Execution.Id`, f.props.Name)), map[string]any{
-		"outcome": string(o), "endpointConfig": nothing,
+	end := awsstepfunctions.Pass_Jsonata(f.scope, jsii.String(strings.ToUpper(string(o[:1]))+string(o[1:])), &awsstepfunctions.PassJsonataProps{
+		Assign: variables{"outcome": string(o)}.pointer(),
 	})
+	end.Next(f.end())
+	return end
 }
 
-// tellEnd makes a state that sends a notice, and the end after it, with an output of ends' members and those that every end
-// has. A notice that can't be sent undoes nothing: it is in the output instead.
-func (f *flow) tellEnd(id, end string, notice, ends map[string]any) awsstepfunctions.IChainable {
-	output := func(notice string) map[string]any {
-		members := map[string]any{
-			"run": jsonata(`$run`), "pipeline": f.props.Pipeline, "rows": jsonata(`$rows`),
-			"trainingJob": jsonata(`$job`), "model": jsonata(`$job`), "artifact": jsonata(`$artifact`), "metrics": jsonata(`$metrics`),
-			"endpoint": f.props.Name, "notice": jsonata(notice),
-		}
-		maps.Copy(members, ends)
-		return members
-	}
-	last := awsstepfunctions.Succeed_Jsonata(f.scope, jsii.String(end), nil)
-	tell := awsstepfunctions.NewCustomState(f.scope, jsii.String(id), &awsstepfunctions.CustomStateProps{StateJson: &map[string]any{
-		"Type":      "Task",
-		"Resource":  fmt.Sprintf("arn:%s:states:::sns:publish", *f.stack.Partition()),
-		"Arguments": notice,
-		"Output":    output(`'sent'`),
-		// Written out: the CDK drops the output of a catch that it adds to a custom state.
-		"Catch": []any{map[string]any{
-			"ErrorEquals": []string{"States.ALL"},
-			"Output":      output(`'not sent: ' & $string($states.errorOutput.Error) & ($exists($states.errorOutput.Cause) ? ': ' & $states.errorOutput.Cause : '')`),
-			"Next":        *last.StateId(),
-		}},
-	}})
-	tell.AddRetry(f.retry(3, "States.TaskFailed"))
-	tell.Next(last)
-	return tell
-}
-
-// tellFailure makes the states that announce $failure and end the execution as failed.
+// tellFailure makes the state that every failure goes to, with $failure assigned. Error and cause are made readable there: those
+// of a job are the whole description of the job, those of a function its answer as JSON.
 func (f *flow) tellFailure() awsstepfunctions.IChainable {
 	explain := awsstepfunctions.Pass_Jsonata(f.scope, jsii.String("Explain"), &awsstepfunctions.PassJsonataProps{
-		Comment: jsii.String("What went wrong in the service's own words, and what to do about it."),
-		Assign:  variables{"why": jsonata(whyExpression), "error": jsonata(errorExpression)}.pointer(),
+		Comment: jsii.String("What went wrong, in the service's own words."),
+		Assign: variables{
+			"failure": jsonata(explainExpression),
+			"outcome": jsonata(`$outcome = '` + string(outcome.RolledBack) + `' ? $outcome : '` + string(outcome.Failed) + `'`),
+		}.pointer(),
 	})
-	advise := awsstepfunctions.Pass_Jsonata(f.scope, jsii.String("Advise"), &awsstepfunctions.PassJsonataProps{
-		Assign: variables{"advice": jsonata(f.adviceExpression())}.pointer(),
-	})
-	tell := awsstepfunctions.NewCustomState(f.scope, jsii.String("Tell failure"), &awsstepfunctions.CustomStateProps{StateJson: &map[string]any{
-		"Type":     "Task",
-		"Resource": fmt.Sprintf("arn:%s:states:::sns:publish", *f.stack.Partition()),
-		"Arguments": f.notice("failed", fmt.Sprintf(`'[%s] run ' & $run & ' failed at ' & $failure.step`, f.props.Name), fmt.Sprintf(`'Run ' & $run & ' of %s failed at ' & $failure.step & '.\n'
-  & '\nWhy: ' & $error & ': ' & $why & '\n'
-  & '\nWhat to do: ' & $advice & '\n'
-  & '\nEndpoint: ' & (
-      $asked ? '%s was asked to serve ' & $job & '; before, ' & ($previousConfig = '' ? 'there was none.' : 'it served ' & $previousConfig & '.')
-    : $deleted ? 'the failed endpoint %s was deleted. The next run that gets this far creates it.'
-    : '%s was not touched.')
-  & '\nExecution: ' & $states.context.Execution.Id`, f.props.Name, f.props.Name, f.props.Name, f.props.Name)),
-	}})
-	failed := awsstepfunctions.Fail_Jsonata(f.scope, jsii.String("Failed"), &awsstepfunctions.FailJsonataProps{
-		Error: jsii.String(jsonata(`$error`)),
-		Cause: jsii.String(jsonata(`$failure.step & ': ' & $why & ' What to do: ' & $advice`)),
-	})
-	explain.Next(advise)
-	advise.Next(tell)
-	tell.AddRetry(f.retry(3, "States.TaskFailed"))
-	tell.AddCatch(failed, nil)
-	tell.Next(failed)
+	explain.Next(f.end())
 	return explain
 }
 
-// notice is a message on the topic: subject and message are JSONata expressions. SNS allows 100 ASCII characters of subject.
-func (f *flow) notice(outcome, subject, message string) map[string]any {
+// end makes the states that every run ends with, whatever became of it: the deploy lease is given back if it is held, people and
+// machines are told once, and the execution ends. They are made once; each end goes there with $outcome assigned.
+func (f *flow) end() awsstepfunctions.IChainable {
+	if f.ending != nil {
+		return f.ending
+	}
+	ended := awsstepfunctions.Succeed_Jsonata(f.scope, jsii.String("Ended"), &awsstepfunctions.SucceedJsonataProps{Outputs: f.output()})
+	failed := awsstepfunctions.Fail_Jsonata(f.scope, jsii.String("Failed"), &awsstepfunctions.FailJsonataProps{
+		Error: jsii.String(jsonata(`$failure.error`)),
+		Cause: jsii.String(jsonata(`$failure.step & ': ' & $failure.cause`)),
+	})
+	how := f.choice("How did it end?", "What was told, or wasn't, changes nothing about it.", nil)
+	how.When(condition(fmt.Sprintf(`$outcome in ['%s', '%s']`, outcome.Failed, outcome.RolledBack)), failed, nil).
+		Otherwise(ended)
+
+	short := f.task("Tell in short", "sns:publish", taskProps{
+		comment:     "The function that tells failed: people hear of the end all the same.",
+		arguments:   f.shortNotice(),
+		assign:      variables{"notice": jsonata(`'sent in short, because ' & $notice`)},
+		retries:     []*awsstepfunctions.RetryProps{f.retry(3, "States.TaskFailed")},
+		onError:     how,
+		keepFailure: true,
+	})
+	short.Next(how)
+	tell := f.invoke("Tell", f.props.Notify, f.endEvent(), taskProps{
+		comment:     "One notice, one event, the metrics and the clocks.",
+		assign:      variables{"notice": "sent"},
+		onError:     short,
+		onErrorSets: variables{"notice": jsonata(`'the function ` + f.props.Name + `-notify failed: ' & $string($states.errorOutput.Error) & ($exists($states.errorOutput.Cause) ? ': ' & $substring($states.errorOutput.Cause, 0, 500) : '')`)},
+	})
+	tell.Next(how)
+	release := f.invoke("Release lease", f.props.Release, map[string]any{
+		"command": "release", "run": jsonata(`$run`), "execution": jsonata(executionArn),
+	}, taskProps{
+		comment:     "A lease that can't be given back is taken from this execution when it has ended.",
+		onError:     tell,
+		keepFailure: true,
+	})
+	release.Next(tell)
+	leased := f.choice("Lease held?", "", nil)
+	leased.When(condition(`$leased`), release, nil).
+		Otherwise(tell)
+	f.ending = leased
+	return leased
+}
+
+// executionArn is the ARN of this execution.
+const executionArn = "$states.context.Execution.Id"
+
+// endEvent is the outcome.End of this run. What it leaves out the function knows.
+func (f *flow) endEvent() map[string]any {
+	wentWrong := func(member string) string {
+		return jsonata(fmt.Sprintf(`$outcome = '%s' ? '' : $failure.%s`, outcome.Succeeded, member))
+	}
+	return map[string]any{
+		"run": jsonata(`$run`), "outcome": jsonata(`$outcome`), "execution": jsonata(executionArn),
+		"step": wentWrong("step"), "error": wentWrong("error"), "cause": wentWrong("cause"),
+		"facts": jsonata(f.factsExpression()),
+	}
+}
+
+// factsExpression is the lines of the notice. What a run has not come to is left out.
+func (f *flow) factsExpression() string {
+	facts := []struct{ name, value string }{
+		{"Rows exported", `$string($rows)`},
+		{"Model", `$job = '' ? '' : $job & ($artifact = '' ? '' : ' (' & $artifact & ')')`},
+		{"Metrics of the training job", `($values := $each($metrics, function($value, $name) { $name & ' ' & $string($value) }); $exists($values) ? $join($values, ', ') : '')`},
+		{"Decision", `$type($decision.reason) = 'string' ? $decision.reason : ''`},
+		{"Model package", `$package`},
+	}
+	if f.props.Endpoint.Kind == pipeline.Batch {
+		facts = append(facts, struct{ name, value string }{"Scores", `$scores`})
+	} else {
+		facts = append(facts,
+			struct{ name, value string }{"Endpoint", f.endpointExpression()},
+			struct{ name, value string }{"Smoke test", `$exists($smoke.example) ? 'it answered ' & $string($smoke.example) & '; ' & $string($smoke.rows) & ' rows were asked, and the largest difference from the batch transform is ' & $string($smoke.largestDifference) : ''`},
+			struct{ name, value string }{"Autoscaling", `$scaling`})
+	}
+	lines := make([]string, len(facts))
+	for i, fact := range facts {
+		lines[i] = fmt.Sprintf(`{'name': '%s', 'value': %s}`, fact.name, fact.value)
+	}
+	return "[$filter([\n  " + strings.Join(lines, ",\n  ") + "\n], function($fact) { $fact.value != '' })]"
+}
+
+// endpointExpression says what became of the endpoint.
+func (f *flow) endpointExpression() string {
+	return fmt.Sprintf(`(
+  $before := $previousConfig = '' ? 'there was none in service' : 'it served ' & $previousConfig;
+    $outcome = '%s' ? '%s serves ' & $config & '; before, ' & $before
+  : $outcome = '%s' ? '%s serves ' & $previousConfig & ' as before'
+  : $putBack ? '%s was to serve ' & $previousConfig & ' again; it was last seen ' & $endpoint.status & ' on ' & $endpoint.config
+  : $asked and $endpoint.status = 'InService' and $endpoint.config = $config ? '%s serves ' & $config & '; before, ' & $before
+  : $asked ? '%s was asked to serve ' & $config & '; before, ' & $before
+  : $deleted ? 'the failed endpoint %s was deleted; the next run that gets this far creates it'
+  : '%s was not touched'
+)`, outcome.Succeeded, f.props.Name, outcome.RolledBack, f.props.Name, f.props.Name, f.props.Name, f.props.Name, f.props.Name, f.props.Name)
+}
+
+// shortNotice is what people get when the function that tells has failed. SNS allows 100 ASCII characters of subject.
+func (f *flow) shortNotice() map[string]any {
 	text := func(value string) map[string]any { return map[string]any{"DataType": "String", "StringValue": value} }
 	return map[string]any{
 		"TopicArn": f.props.Topic.TopicArn(),
-		"Subject":  jsonata(`$substring(` + subject + `, 0, 100)`),
-		"Message":  jsonata(message),
+		"Subject":  jsonata(fmt.Sprintf(`$substring('[%s] run ' & $run & ': ' & $outcome, 0, 100)`, f.props.Name)),
+		"Message": jsonata(fmt.Sprintf(`'Run ' & $run & ' of %s ended: ' & $outcome & '.\n'
+  & ($outcome = '%s' ? '' : '\nWhy: ' & $failure.step & ': ' & $failure.error & ($failure.error = '' ? '' : ': ') & $failure.cause & '\n')
+  & '\nThis notice is short because ' & $notice
+  & '\nExecution: ' & %s`, f.props.Name, outcome.Succeeded, executionArn)),
 		"MessageAttributes": map[string]any{
-			"pipeline": text(f.props.Pipeline), "run": text(jsonata(`$run`)), "outcome": text(outcome),
+			"pipeline": text(f.props.Pipeline), "run": text(jsonata(`$run`)), "outcome": text(jsonata(`$outcome`)), "routine": text("false"),
 		},
 	}
 }
 
-// whyExpression takes the reason out of a cause. That of a job that failed is the whole description of the job as JSON, cut
-// off where it is long: so it is searched, not parsed. A backslash is \x5c because JSONata, looking for the end of a regular
-// expression, takes a bracket after one as escaped.
-const whyExpression = `(
-  $found := $match($failure.cause, /"FailureReason":\s*"((?:[^\x5c"]|\x5c.){1,1500})"/, 1);
-  $reason := $exists($found) ? $replace($replace($found[0].groups[0], /\x5c[nrt]/, ' '), /\x5c(.)/, '$1')
-    : $contains($failure.cause, /"TrainingJobStatus":\s*"Stopped"/) ? 'the training job was stopped' & ($contains($failure.cause, 'MaxRuntimeExceeded') ? ' by its time limit (MaxRuntimeExceeded)' : '')
-    : $failure.cause;
-  $substring($reason, 0, 2000)
-)`
-
-// errorExpression names the error. "States.TaskFailed" says nothing; the reason of a failed job begins with its kind.
-const errorExpression = `(
-  $found := $match($failure.cause, /"FailureReason":\s*"([A-Za-z]{1,60}Error):/, 1);
-  $exists($found) ? $found[0].groups[0]
-    : $contains($failure.cause, /"TrainingJobStatus":\s*"Stopped"/) ? 'Train.Stopped'
-    : $failure.error
-)`
-
-// advice is what to do about a failure.
-type advice struct {
-	// Step in which it happens; "" is every step.
-	Step string `json:"step"`
-	// Sign is a part of the error's name or text; "" is every error.
-	Sign string `json:"sign"`
-	Do   string `json:"do"`
-}
-
-// advices are tried in their order.
-func (f *flow) advices() []advice {
-	p, training, endpoint := f.props, f.props.Training.InstanceTypes[0], f.props.Endpoint.InstanceType
-	log := "Read its log in CloudWatch, group /aws/sagemaker/TrainingJobs, streams that begin with the job's name."
-	endpointLog := fmt.Sprintf("Read the container's log in CloudWatch, group /aws/sagemaker/Endpoints/%s.", p.Name)
-	again := "Then start the state machine again with the input of this execution."
-	denied := "A role, or the policy of the key or the bucket, refuses what the text names. If somebody changed one by hand, deploy the stack again. " + again
-	return []advice{
-		{stepInput, "", `Start the workflow through the export function, with {"scheduledTime": "2026-01-01T02:00:00Z"}, or with the input of an earlier execution.`},
-		{"", "AccessDenied", denied},
-		{"", "not authorized", denied},
-		{stepTrain, "AlgorithmError", "The algorithm refuses the data or a hyperparameter. " + log + " Correct the query, the columns or the hyperparameters, and let the next run train."},
-		{stepTrain, "ClientError", "The job can't read its data or its settings. " + log + " Correct what it names, deploy, and let the next run train."},
-		{stepTrain, "ResourceLimitExceeded", fmt.Sprintf("The account's quota of machines is used up or too low. Look at Service Quotas, Amazon SageMaker, %q: wait for other jobs to end, or ask for more. ", training+" for training job usage") + again},
-		{stepTrain, "CapacityError", fmt.Sprintf("AWS has no free %s at the moment. Start the state machine again later with the input of this execution, or choose another instance type.", training)},
-		{stepTrain, "Train.Stopped", "A person stopped the job, or it reached its time limit (training.maxRuntimeSeconds): then allow it more time, a larger machine or fewer rounds. " + again},
-		{stepTrain, "States.Timeout", "The job waited too long for its machine, or its time limit did not stop it. Look at the job in the SageMaker console. " + again},
-		{stepTrain, "ResourceInUse", "Too many jobs of this run were started: every name is taken. Let the next run train."},
-		{stepTrain, "", "Nothing was deployed. If the text speaks of an internal error or of throttling, start the state machine again with the input of this execution; else correct what it names first."},
-		{stepSignature, "", "The model is trained, but can't be published without its signature. See that the export's object is still in the bucket. " + again},
-		{stepModel, "", "The model is trained, but SageMaker refuses to register it. Correct what the text names. " + again},
-		{stepConfig, "", "The model is there, but SageMaker refuses its endpoint config. Correct what the text names, often the endpoint's instance type. " + again},
-		{stepDeploy, "ResourceLimitExceeded", fmt.Sprintf("The account's quota of machines is used up or too low. An update runs old and new machines side by side and needs room for both. Look at Service Quotas, Amazon SageMaker, %q. ", endpoint+" for endpoint usage") + again},
-		{stepDeploy, "RolledBack", "The new model did not come up, and the one before it still serves. " + endpointLog + " " + again},
-		{stepDeploy, "Replaced", "If what serves now is newer than this run, do nothing. Else start the state machine again with the input of this execution."},
-		{stepDeploy, "EndpointFailed", "Nothing serves. " + endpointLog + " " + again + " It deletes the failed endpoint and creates it anew."},
-		{stepDeploy, "NeedsAPerson", fmt.Sprintf("No request of a workflow can help an endpoint in this state. %s If it doesn't recover: aws sagemaker delete-endpoint --endpoint-name %s. %s", endpointLog, p.Name, again)},
-		{stepDeploy, "TimedOut", "Somebody or something else keeps the endpoint busy, or SageMaker is slow today. Wait until the endpoint is InService. " + again},
-		{stepSmoke, "", fmt.Sprintf("The endpoint serves the new model, which doesn't answer as it should. %s To serve the model before it again, if there was one: aws sagemaker update-endpoint --endpoint-name %s --endpoint-config-name, and the name of its config below.", endpointLog, p.Name)},
-		{"", "", "Correct what the text names. " + again},
+// output is what a run gives that has not failed.
+func (f *flow) output() *map[string]any {
+	members := map[string]any{
+		"run": jsonata(`$run`), "pipeline": f.props.Pipeline, "outcome": jsonata(`$outcome`), "rows": jsonata(`$rows`),
+		"trainingJob": jsonata(`$job`), "model": jsonata(`$job`), "artifact": jsonata(`$artifact`), "metrics": jsonata(`$metrics`),
+		"package": jsonata(`$package`), "notice": jsonata(`$notice`),
 	}
+	if f.props.Endpoint.Kind == pipeline.Batch {
+		members["scores"] = jsonata(`$scores`)
+	} else {
+		members["endpoint"] = f.props.Name
+		members["endpointConfig"] = jsonata(`$outcome = '` + string(outcome.Succeeded) + `' ? $config : ''`)
+		members["previousEndpointConfig"] = jsonata(`$previousConfig`)
+		members["smoke"] = jsonata(`$smoke`)
+	}
+	return &members
 }
 
-// adviceExpression chooses among the advices.
-func (f *flow) adviceExpression() string {
-	table, err := json.Marshal(f.advices())
-	check(err)
-	return fmt.Sprintf(`(
-  $said := $error & ' ' & $why;
-  $found := $filter(%s, function($row) { $row.step in ['', $failure.step] and $contains($said, $row.sign) });
-  $found[0].do
-)`, table)
-}
+// explainExpression makes $failure readable. What was put back, or could not be, is told with the failure that was its reason.
+//
+// The reason of a job that failed is in the whole description of the job as JSON, that of a function in its answer, cut off where it
+// is long: so they are searched, not parsed. A backslash is \x5c because JSONata, looking for the end of a regular expression, takes
+// a bracket after one as escaped. "States.TaskFailed" says nothing; the reason of a failed job begins with its kind. An error of a
+// function that has no type of its own is one of Go's.
+const explainExpression = `(
+  $why := function($cause) {(
+    $said := $match($cause, /"errorMessage":\s*"((?:[^\x5c"]|\x5cu[0-9a-fA-F]{4}|\x5c[^u]){1,1500})/, 1);
+    $found := $match($cause, /"FailureReason":\s*"((?:[^\x5c"]|\x5c.){1,1500})"/, 1);
+    $reason := $exists($said) ? $parse('"' & $said[0].groups[0] & '"')
+      : $exists($found) ? $replace($replace($found[0].groups[0], /\x5c[nrt]/, ' '), /\x5c(.)/, '$1')
+      : $contains($cause, /"TrainingJobStatus":\s*"Stopped"/) ? 'the training job was stopped' & ($contains($cause, 'MaxRuntimeExceeded') ? ' by its time limit (MaxRuntimeExceeded)' : '')
+      : $cause;
+    $substring($reason, 0, 2000)
+  )};
+  $what := function($failed) {(
+    $found := $match($failed.cause, /"FailureReason":\s*"([A-Za-z]{1,60}Error):/, 1);
+    $exists($found) ? $found[0].groups[0]
+      : $contains($failed.cause, /"TrainingJobStatus":\s*"Stopped"/) ? 'Train.Stopped'
+      : $contains($failed.error, /^(errorString|wrapErrors?|joinError|[A-Za-z]*OperationError)$/) ? 'Function.Failed'
+      : $failed.error
+  )};
+  $first := $putBack ? $undone : $failure;
+  $putBack and $outcome != '` + string(outcome.RolledBack) + `' ? {
+    'step': '` + stepPutBack + `', 'error': $what($failure),
+    'cause': $why($failure.cause) & '. ' & $previousConfig & ' was to be put back because of ' & $undone.step & ': ' & $what($undone) & ': ' & $why($undone.cause)
+  } : {'step': $first.step, 'error': $what($first), 'cause': $why($first.cause)}
+)`
