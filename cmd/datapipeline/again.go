@@ -66,30 +66,42 @@ func rollback(ctx context.Context, o options, s *site, out io.Writer) error {
 
 // before is the model that was put into service before the one that serves.
 func (s *site) before(ctx context.Context) (string, error) {
-	bucket, err := s.bucket(ctx)
+	recorded, err := s.history(ctx)
 	if err != nil {
 		return "", err
 	}
-	body, err := s.read(ctx, bucket, service.Key(s.pipeline))
-	if errors.Is(err, errNoObject) {
+	if len(recorded.History) == 0 {
 		return "", &answerError{"no run has put a model into service yet: there is nothing to go back to"}
 	}
-	if err != nil {
-		return "", err
-	}
-	history, err := service.Decode(body)
-	if err != nil {
-		return "", fmt.Errorf("reading s3://%s/%s: %w", bucket, service.Key(s.pipeline), err)
-	}
-	for i, entry := range history.History {
-		if i > 0 && entry.Model != history.History[0].Model {
+	for i, entry := range recorded.History {
+		if i > 0 && entry.Model != recorded.History[0].Model {
 			return entry.Model, nil
 		}
 	}
 	return "", &answerError{"no other model was in service before: name a run, as in rollback … 20260101t020000z"}
 }
 
-// jobOf is the newest completed training job of a run.
+// history is what was put into service; empty before the first time.
+func (s *site) history(ctx context.Context) (service.Service, error) {
+	bucket, err := s.bucket(ctx)
+	if err != nil {
+		return service.Service{}, err
+	}
+	body, err := s.read(ctx, bucket, service.Key(s.pipeline))
+	if errors.Is(err, errNoObject) {
+		return service.Service{}, nil
+	}
+	if err != nil {
+		return service.Service{}, err
+	}
+	recorded, err := service.Decode(body)
+	if err != nil {
+		return service.Service{}, fmt.Errorf("reading s3://%s/%s: %w", bucket, service.Key(s.pipeline), err)
+	}
+	return recorded, nil
+}
+
+// jobOf is the newest training job of a run.
 func (s *site) jobOf(ctx context.Context, id string) (string, error) {
 	prefix := s.name + "-" + id
 	jobs, err := s.sagemaker.ListTrainingJobs(ctx, &sagemaker.ListTrainingJobsInput{

@@ -27,13 +27,13 @@ func destroy(ctx context.Context, o options, s *site, out io.Writer) error {
 	d := &destruction{site: s, out: out}
 	for _, step := range []func(context.Context) error{d.pause, d.stop, d.endpoint, d.configs, d.models, d.packages} {
 		if err := step(ctx); err != nil {
-			return err
+			return d.halfway(err)
 		}
 	}
 	kept := "runs, models' artifacts and clocks in S3 are kept: -data deletes them"
 	if o.data {
 		if err := d.data(ctx); err != nil {
-			return err
+			return d.halfway(err)
 		}
 		kept = "training jobs can't be deleted: SageMaker keeps their descriptions"
 	}
@@ -44,6 +44,11 @@ func destroy(ctx context.Context, o options, s *site, out io.Writer) error {
 type destruction struct {
 	*site
 	out io.Writer
+}
+
+// halfway is an error after which something is gone already.
+func (d *destruction) halfway(err error) error {
+	return &answerError{err.Error() + ": give the command again, it goes on from here"}
 }
 
 func (d *destruction) say(format string, args ...any) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 // origin is where a model comes from, link by link. A link that is gone ends the chain: Missing says which and why.
@@ -100,7 +101,7 @@ func (s *site) trace(ctx context.Context, words []string) (origin, error) {
 func (s *site) serving(ctx context.Context) (*servedModel, string, error) {
 	e, err := s.sagemaker.DescribeEndpoint(ctx, &sagemaker.DescribeEndpointInput{EndpointName: &s.name})
 	if absent(err) {
-		return nil, "", &answerError{fmt.Sprintf("there is no endpoint %s: nothing serves; explain RUN shows the model of a run", s.name)}
+		return s.scoring(ctx)
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("looking at the endpoint %s: %w", s.name, err)
@@ -114,6 +115,19 @@ func (s *site) serving(ctx context.Context) (*servedModel, string, error) {
 		return nil, "", &answerError{fmt.Sprintf("the endpoint config %s has no production variant: a person made it", served.Config)}
 	}
 	return served, aws.ToString(c.ProductionVariants[0].ModelName), nil
+}
+
+// scoring is the model that scores batches, of a pipeline without an endpoint.
+func (s *site) scoring(ctx context.Context) (*servedModel, string, error) {
+	nothing := &answerError{fmt.Sprintf("there is no endpoint %s: nothing serves; explain RUN shows the model of a run", s.name)}
+	recorded, err := s.history(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if now, ok := recorded.Now(); ok && now.Kind == pipeline.Batch {
+		return nil, now.Model, nil
+	}
+	return nil, "", nothing
 }
 
 // absent says whether SageMaker doesn't know what was asked for: a text, of an error that means much else.

@@ -107,9 +107,11 @@ func (s *shop) trained(t *testing.T, id string, seed uint64) {
 	s.put(t, list, fmt.Appendf(nil, `[{"prefix":"s3://%s/%s"},%q]`, shopBucket, manifest.RunsPrefix("sales"), strings.TrimPrefix(part, manifest.RunsPrefix("sales"))))
 	m := manifest.Manifest{
 		Version: manifest.Version, Project: "ml", Environment: "local", Pipeline: "sales", Run: runID, ScheduledTime: runID.Time(), Attempt: "a1",
-		CommittedAt: runID.Time().Add(time.Minute), QuerySHA256: "q" + id, SchemaSHA256: "s1", Load: "full", Generation: 1, Rows: 60,
-		Source:   manifest.Source{Address: "db:1433", Isolation: "SNAPSHOT", Guarantee: "One state."},
-		Channels: map[string]manifest.Channel{manifest.Train: {Manifest: manifest.Object{Key: list}, Rows: 60, Files: 1}},
+		CommittedAt: runID.Time().Add(time.Minute), SpecSHA256: "p1", QuerySHA256: "q" + id, SchemaSHA256: "s1", Load: "full", Generation: 1, Rows: 60,
+		Plan: manifest.Plan{Key: "sales/runs/" + id + "/plan-p1/plan.json", ETag: "e"}, Files: []manifest.File{{Object: manifest.Object{Key: part}, Format: "csv", Rows: 60}},
+		Signature: &manifest.Object{Key: manifest.SignatureKey("sales", runID, "a1")},
+		Source:    manifest.Source{Address: "db:1433", Isolation: "SNAPSHOT", Guarantee: "One state."},
+		Channels:  map[string]manifest.Channel{manifest.Train: {Manifest: manifest.Object{Key: list}, Rows: 60, Files: 1}},
 	}
 	body, err := json.Marshal(m)
 	must(t, err)
