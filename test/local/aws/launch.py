@@ -28,6 +28,7 @@ def main():
     state = os.path.abspath(arguments.state)
     os.makedirs(state, exist_ok=True)
 
+    import metrics
     import schedules
     from sagemaker_local import hooks, processes
 
@@ -37,6 +38,7 @@ def main():
         _log_to(os.path.join(state, "emulator.log"))
         service = hooks.install(state, arguments.port)
         schedules.install()
+        metrics.install()
     except hooks.HookMissing as error:
         sys.exit(f"starting the local AWS: {error}")
     if arguments.until_stdin_closes:
