@@ -1,5 +1,5 @@
-// Command notify is where Lambda sends the export function's failures: it tells the people who run the pipeline. What it says
-// is in lambda/internal/notice.
+// Command notify makes the ends of runs known. The workflow calls it at each of its ends, the export function at those that need no workflow, and
+// Lambda with the exports that it gave up. What it does is in lambda/internal/tell, what it says in lambda/internal/notice.
 package main
 
 import (
@@ -10,48 +10,107 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 
 	"sagemaker-datapipeline/lambda/internal/notice"
+	"sagemaker-datapipeline/lambda/internal/objects"
+	"sagemaker-datapipeline/lambda/internal/tell"
 	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 func main() {
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
-	lambda.Start(func(ctx context.Context, event json.RawMessage) error {
-		err := handle(ctx, log, event)
+	lambda.Start(func(ctx context.Context, event json.RawMessage) (answer, error) {
+		told, err := handle(ctx, log, event)
 		if err != nil {
-			// The record itself is the last trace of the failure when its announcement fails as well.
-			log.Error("notify ended with an error", "error", err.Error(), "record", string(event))
+			// The event itself is the last trace of the end when its announcement fails.
+			log.Error("notify ended with an error", "error", err.Error(), "event", string(event))
 		}
-		return err
+		return told, err
 	})
 }
 
-func handle(ctx context.Context, log *slog.Logger, event []byte) error {
-	topic := os.Getenv("TOPIC_ARN")
-	if topic == "" {
-		return errors.New("the function's environment lacks TOPIC_ARN: deploy the pipeline again")
+// answer is what the workflow gets.
+type answer struct {
+	// Sent says that the notice is on the topic.
+	Sent bool `json:"sent"`
+	// Undone is what else could not be done; the notice says it too.
+	Undone string `json:"undone,omitempty"`
+}
+
+// handle tells what the event says. Only a notice that can't be sent is an error: its caller then has to tell people in another way, or again.
+func handle(ctx context.Context, log *slog.Logger, event []byte) (answer, error) {
+	teller, err := setUp(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	if report, ok := notice.DecodeReport(event); ok {
+		if err := notice.Publish(ctx, teller.SNS, teller.Topic, notice.FromReport(teller.Spec, report)); err != nil {
+			return answer{}, err
+		}
+		log.Info("told", "pipeline", teller.Spec.Name(), "outcome", notice.Examined)
+		return answer{Sent: true}, nil
+	}
+	end, ok := tell.DecodeEnd(event)
+	if !ok {
+		end = notice.EndOfRecord(teller.Spec, event)
+	}
+	err = teller.Tell(ctx, end)
+	if errors.Is(err, tell.ErrUnheard) {
+		return answer{}, err
+	}
+	told := answer{Sent: true}
+	if err != nil {
+		told.Undone = err.Error()
+		log.Error("told in part", "pipeline", teller.Spec.Name(), "run", end.Run, "outcome", end.Outcome, "error", told.Undone)
+	}
+	log.Info("told", "pipeline", teller.Spec.Name(), "run", end.Run, "outcome", end.Outcome)
+	return told, nil
+}
+
+// setUp reads the spec beside the binary and the environment.
+func setUp(ctx context.Context) (tell.Teller, error) {
+	var missing []string
+	env := func(name string) string {
+		v := os.Getenv(name)
+		if v == "" {
+			missing = append(missing, name)
+		}
+		return v
+	}
+	topic, bucket := env("TOPIC_ARN"), env("DATA_BUCKET")
+	if len(missing) > 0 {
+		return tell.Teller{}, fmt.Errorf("the function's environment lacks %s: deploy the pipeline again", strings.Join(missing, ", "))
 	}
 	binary, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("finding the deployment package: %w", err)
+		return tell.Teller{}, fmt.Errorf("finding the deployment package: %w", err)
 	}
 	spec, err := pipeline.Read(filepath.Join(filepath.Dir(binary), pipeline.FileName))
 	if err != nil {
-		return err
+		return tell.Teller{}, err
 	}
 	sdk, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
-		return fmt.Errorf("loading the AWS configuration: %w", err)
+		return tell.Teller{}, fmt.Errorf("loading the AWS configuration: %w", err)
 	}
-	n := notice.FromDestination(spec, event)
-	if err := notice.Publish(ctx, sns.NewFromConfig(sdk), topic, n); err != nil {
-		return err
-	}
-	log.Info("announced", "pipeline", spec.Name(), "run", n.Attributes["run"], "subject", n.Subject)
-	return nil
+	store := s3.NewFromConfig(sdk, func(o *s3.Options) {
+		// An endpoint of one's own (an emulator) has no name for each bucket.
+		o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
+	})
+	return tell.Teller{
+		Spec:        spec,
+		Bucket:      objects.NewBucket(store, bucket, os.Getenv("DATA_KEY_ARN"), 0),
+		CloudWatch:  cloudwatch.NewFromConfig(sdk),
+		EventBridge: eventbridge.NewFromConfig(sdk),
+		SNS:         sns.NewFromConfig(sdk),
+		Topic:       topic,
+	}, nil
 }

@@ -1,4 +1,4 @@
-// Package notice says in plain words that an export failed: what, why, where to look and what to do.
+// Package notice says in plain words how a run ended: what happened, why, where to look and what to do.
 package notice
 
 import (
@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"sagemaker-datapipeline/lambda/outcome"
 	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/run"
 )
@@ -16,12 +17,9 @@ type Notice struct {
 	// Subject is ASCII and at most 100 characters: what SNS takes.
 	Subject string
 	Message string
-	// Attributes let a subscription filter: pipeline, run, outcome.
+	// Attributes let a subscription filter: pipeline, run, outcome, and routine: "true" where nobody has to hear of it.
 	Attributes map[string]string
 }
-
-// Failed is the outcome attribute of these notices.
-const Failed = "failed"
 
 // unknownRun is the run of a notice about an event that named none.
 const unknownRun = "unknown"
@@ -41,48 +39,42 @@ type record struct {
 // Limits of what is quoted. SNS takes 256 KB; a person reads less.
 const (
 	maxCause   = 4_000
-	maxRaw     = 8_000
+	maxRaw     = 4_000
 	maxSubject = 100 // characters, SNS
 )
 
-// FromDestination makes the notice of a record that Lambda sent to the export function's failure destination. It never
-// refuses: a record that it doesn't know is announced as it came.
-func FromDestination(spec pipeline.Spec, b []byte) Notice {
-	name := spec.Name()
+// EndOfRecord makes the end of the run whose failure Lambda handed to the export function's failure destination. It never refuses: a record that it
+// doesn't know is told as it came.
+func EndOfRecord(spec pipeline.Spec, b []byte) outcome.End {
+	end := outcome.End{Run: unknownRun, Outcome: outcome.Failed, Step: StepExport}
 	var r record
 	if err := json.Unmarshal(b, &r); err != nil || r.RequestContext.FunctionARN == "" && r.RequestContext.Condition == "" {
-		return Notice{
-			Subject: subject(fmt.Sprintf("[%s] something failed before or during export", name)),
-			Message: fmt.Sprintf("The failure destination of %s's export was called with a record of a form it doesn't know. It follows as it came; look into the export function's log.\n\n%s\n",
-				name, shorten(string(b), maxRaw)),
-			Attributes: map[string]string{"pipeline": spec.Pipeline, "run": unknownRun, "outcome": Failed},
-		}
+		end.Cause = fmt.Sprintf("the failure destination of %s's export was called with a record of a form it doesn't know", spec.Name())
+		end.Advice = "look into the export function's log."
+		end.Facts = []outcome.Fact{{Name: "The record as it came", Value: Shorten(string(b), maxRaw)}}
+		return end
 	}
-
-	id, payload := runOf(r.RequestPayload)
-	cause, remedy := causeOf(r)
-	function := functionName(r.RequestContext.FunctionARN)
-
-	var m strings.Builder
-	fmt.Fprintf(&m, "Run %s of %s failed at export. %s\n\n", id, name, unchanged(spec))
-	fmt.Fprintf(&m, "Why: %s\n\n", cause)
-	if remedy != "" {
-		fmt.Fprintf(&m, "What to do: %s\n\n", remedy)
-	}
+	var payload string
+	end.Run, payload = runOf(r.RequestPayload)
+	end.Cause, end.Advice = causeOf(r)
 	if n := r.RequestContext.ApproximateInvokeCount; n > 1 {
-		fmt.Fprintf(&m, "It was tried %d times.\n\n", n)
+		end.Facts = append(end.Facts, outcome.Fact{Name: "Attempts", Value: fmt.Sprintf("it was tried %d times", n)})
 	}
-	if function != "" {
-		fmt.Fprintf(&m, "Where to look: the log of the function %s, %s.\n", function, whichCall(r.RequestContext.RequestID))
-		if payload != "" {
-			fmt.Fprintf(&m, "To run it again, which does nothing twice: aws lambda invoke --function-name %s --invocation-type Event --cli-binary-format raw-in-base64-out --payload '%s' /dev/stdout\n", function, payload)
-		}
+	if id := r.RequestContext.RequestID; strings.HasPrefix(id, "arn:") {
+		end.Execution = id // a large export that its state machine gave up
 	}
-	return Notice{
-		Subject:    subject(fmt.Sprintf("[%s] run %s failed at export", name, id)),
-		Message:    m.String(),
-		Attributes: map[string]string{"pipeline": spec.Pipeline, "run": id, "outcome": Failed},
+	function := functionName(r.RequestContext.FunctionARN)
+	if function == "" {
+		return end
 	}
+	end.Facts = append(end.Facts, outcome.Fact{Name: "Where to look", Value: fmt.Sprintf("the log of the function %s, %s", function, whichCall(r.RequestContext.RequestID))})
+	if payload != "" {
+		end.Facts = append(end.Facts, outcome.Fact{
+			Name:  "To run it again, which does nothing twice",
+			Value: fmt.Sprintf("aws lambda invoke --function-name %s --invocation-type Event --cli-binary-format raw-in-base64-out --payload '%s' /dev/stdout", function, payload),
+		})
+	}
+	return end
 }
 
 // unchanged says what stays as it was.
@@ -102,7 +94,7 @@ func whichCall(id string) string {
 }
 
 // runOf gives the id of the run that an event asked for, and the event that asks for it again.
-func runOf(payload json.RawMessage) (id, again string) {
+func runOf(payload json.RawMessage) (id run.ID, again string) {
 	var event struct {
 		ScheduledTime string `json:"scheduledTime"`
 	}
@@ -114,7 +106,7 @@ func runOf(payload json.RawMessage) (id, again string) {
 		return unknownRun, ""
 	}
 	// Written anew from the time, so that nothing in the event can end the quotes of the command.
-	return string(run.NewID(at)), fmt.Sprintf(`{"scheduledTime":"%s"}`, at.Format("2006-01-02T15:04:05Z"))
+	return run.NewID(at), fmt.Sprintf(`{"scheduledTime":"%s"}`, at.Format("2006-01-02T15:04:05Z"))
 }
 
 var (
@@ -140,7 +132,7 @@ func causeOf(r record) (cause, remedy string) {
 		if text == "" || text == "null" {
 			text = "no reason was given"
 		}
-		return shorten(text, maxCause) + condition(r), "look into the function's log"
+		return Shorten(text, maxCause) + condition(r), "look into the function's log"
 	case timedOut.MatchString(message) || response.ErrorType == "Sandbox.Timedout":
 		after := ""
 		if m := timedOut.FindStringSubmatch(message); m != nil {
@@ -149,12 +141,12 @@ func causeOf(r record) (cause, remedy string) {
 		return "the function ran into its time limit" + after + condition(r),
 			"raise the function's timeout (at most 15 minutes) or its memory (which brings CPU), or read fewer rows"
 	case killed.MatchString(message) || killed.MatchString(response.ErrorType):
-		return "the function ran out of memory: " + shorten(message, maxCause) + condition(r), "raise the function's memory, or leave long text and binary columns out of the query"
+		return "the function ran out of memory: " + Shorten(message, maxCause) + condition(r), "raise the function's memory, or leave long text and binary columns out of the query"
 	case exited.MatchString(message) || exited.MatchString(response.ErrorType):
-		return "the function ended in the middle of its work: " + shorten(message, maxCause) + condition(r), "look into the function's log; if it has only just been deployed, deploy it again"
+		return "the function ended in the middle of its work: " + Shorten(message, maxCause) + condition(r), "look into the function's log; if it has only just been deployed, deploy it again"
 	}
 	// The export's messages say what to do themselves.
-	return shorten(message, maxCause) + condition(r), ""
+	return Shorten(message, maxCause) + condition(r), ""
 }
 
 func condition(r record) string {
@@ -186,7 +178,8 @@ func subject(s string) string {
 	return s
 }
 
-func shorten(s string, limit int) string {
+// Shorten cuts a text off at so many bytes, and says so.
+func Shorten(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "?")
 	if len(s) <= limit {
 		return s

@@ -88,7 +88,7 @@ func TestNotices(t *testing.T) {
 		},
 		{
 			name: "a record of another form is announced as it came", record: `{"Records":[{"odd":true}]}`,
-			run: "unknown", subject: "[ml-dev-fraud] something failed before or during export",
+			run: "unknown", subject: "[ml-dev-fraud] run unknown failed at export",
 			says: []string{`{"Records":[{"odd":true}]}`},
 		},
 		{
@@ -104,7 +104,7 @@ func TestNotices(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := FromDestination(spec, []byte(c.record))
+			n := FromEnd(spec, EndOfRecord(spec, []byte(c.record)))
 			if n.Attributes["run"] != c.run || n.Attributes["pipeline"] != "fraud" || n.Attributes["outcome"] != "failed" {
 				t.Errorf("attributes %v", n.Attributes)
 			}
@@ -124,11 +124,11 @@ func TestNotices(t *testing.T) {
 	}
 }
 
-func FuzzFromDestination(f *testing.F) {
+func FuzzEndOfRecord(f *testing.F) {
 	f.Add(destination("RetriesExhausted", 3, tick, `{"errorMessage":"no"}`))
 	f.Add(`{"requestContext":{"functionArn":":::::function:"}}`)
 	f.Fuzz(func(t *testing.T, record string) {
-		check(t, FromDestination(spec, []byte(record)))
+		check(t, FromEnd(spec, EndOfRecord(spec, []byte(record))))
 	})
 }
 
