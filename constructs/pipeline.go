@@ -2,6 +2,7 @@ package constructs
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
@@ -9,10 +10,12 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssagemaker"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsscheduler"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
 
 	"sagemaker-datapipeline/lambda/pipeline"
 )
@@ -65,9 +68,15 @@ type RetrainingPipelineProps struct {
 	// Training job of a run.
 	// Default: none. The pipeline only exports, and has no endpoint either.
 	Training *TrainingProps
-	// Endpoint that serves the model. It comes with Training.
+	// Endpoint is how the model is put to use: its Kind is the Spec's. It comes with Training.
 	// Default: none.
 	Endpoint *EndpointProps
+	// EndpointAlarms roll an update of the endpoint back, and tell people at any other time.
+	// Default: none, but those of Endpoint.
+	EndpointAlarms *EndpointAlarmProps
+	// Approval has a person decide on each model before it is put to use.
+	// Default: the gate of Spec decides alone.
+	Approval *ApprovalProps
 	// JobPlacement puts training jobs and the endpoint into a VPC.
 	// Default: in none.
 	JobPlacement *Placement
@@ -78,22 +87,24 @@ type RetrainingPipelineProps struct {
 	// Architecture of the functions.
 	// Default: Arm64.
 	Architecture Architecture
-	// ExportCode and NotifyCode of the functions.
+	// ExportCode, NotifyCode, EvaluateCode and ReleaseCode of the functions.
 	// Default: compiled from this module by the go tool.
-	ExportCode, NotifyCode awslambda.Code
+	ExportCode, NotifyCode, EvaluateCode, ReleaseCode awslambda.Code
 	// LogRetention of the log groups.
 	// Default: 30 days.
 	LogRetention awslogs.RetentionDays
-	// RemovalPolicy of the log groups.
+	// RemovalPolicy of the log groups, and of the group of model packages in the registry. Models, configs and the endpoint are the
+	// workflow's: no deletion of a stack reaches them.
 	// Default: they stay.
 	RemovalPolicy awscdk.RemovalPolicy
 }
 
 // RetrainingPipeline is the whole flow of one model, in the order in which data goes:
 //
-//	Schedule ─▶ Export ─┬──────────────────────▶ Workflow (train, deploy, tell)
-//	              │     └─ too large ─▶ ExportMap ─┘
-//	              └─ gives up ─▶ Notify ◀─ fails ─┘
+//	Schedule ─▶ Export ─┬──────────────────────▶ Workflow (train, score, register, deploy) ◀─▶ Evaluate, Release
+//	              │     └─ too large ─▶ ExportMap ─┘   │
+//	              └─ gives up ─▶ Notify ◀─ fails ─┘    │
+//	                               ▲───────── ends ────┘
 //
 // It is a thin composition; each part stands alone as well.
 type RetrainingPipeline struct {
@@ -103,9 +114,12 @@ type RetrainingPipeline struct {
 	Schedule  *Schedule
 	Export    *Export
 	ExportMap *ExportMap
-	// Workflow is nil in a pipeline that only exports.
-	Workflow *Workflow
-	Notify   *Notify
+	Notify    *Notify
+	// Workflow, Evaluate, Release and ModelPackages are nil in a pipeline that only exports.
+	Workflow      *Workflow
+	Evaluate      *Evaluate
+	Release       *Release
+	ModelPackages awssagemaker.CfnModelPackageGroup
 	// Alarms is empty with NoAlarms.
 	Alarms []awscloudwatch.Alarm
 }
@@ -119,11 +133,6 @@ func NewRetrainingPipeline(scope constructs.Construct, id string, props *Retrain
 	if (props.Training == nil) != (props.Endpoint == nil) {
 		panic(fmt.Errorf("the pipeline %s has a training or an endpoint without the other: give it both, or neither for one that only exports", name))
 	}
-	var workflow awsstepfunctions.IStateMachine
-	if props.Training != nil {
-		p.Workflow = NewWorkflow(this, "Workflow", p.workflow(props))
-		workflow = p.Workflow.StateMachine
-	}
 	p.Notify = NewNotify(this, "Notify", &NotifyProps{
 		Name:          name + "-notify",
 		Spec:          props.Spec,
@@ -134,6 +143,11 @@ func NewRetrainingPipeline(scope constructs.Construct, id string, props *Retrain
 		LogRetention:  props.LogRetention,
 		RemovalPolicy: props.RemovalPolicy,
 	})
+	var workflow awsstepfunctions.IStateMachine
+	if props.Training != nil {
+		p.addWorkflow(props)
+		workflow = p.Workflow.StateMachine
+	}
 	p.Export = NewExport(this, "Export", &ExportProps{
 		Name:          name + "-export",
 		Spec:          props.Spec,
@@ -190,10 +204,44 @@ func (p *RetrainingPipeline) watched() []watched {
 	}
 	if w := p.Workflow; w != nil {
 		things = append(things,
+			watched{"EvaluateAlarm", "a model could not be compared, or the endpoint didn't answer as it should; its log says why", p.Evaluate.MetricErrors(over5Minutes("Sum"))},
+			watched{"ReleaseAlarm", "a question around a deployment could not be answered; its log says why", p.Release.MetricErrors(over5Minutes("Sum"))},
 			watched{"WorkflowAlarm", "a run failed after its export; the execution says at which step", w.StateMachine.MetricFailed(over5Minutes("Sum"))},
 			watched{"AbortAlarm", "somebody stopped a run; no state of it could say so", w.StateMachine.MetricAborted(over5Minutes("Sum"))})
 	}
 	return things
+}
+
+// addWorkflow makes the workflow, the two functions that it asks, and the group of its models in the registry.
+func (p *RetrainingPipeline) addWorkflow(props *RetrainingPipelineProps) {
+	this := p.Construct
+	p.ModelPackages = awssagemaker.NewCfnModelPackageGroup(this, jsii.String("ModelPackages"), &awssagemaker.CfnModelPackageGroupProps{
+		ModelPackageGroupName:        &p.Name,
+		ModelPackageGroupDescription: jsii.String("Models of " + props.Spec.Pipeline + ", with their metrics and where their data comes from"),
+	})
+	p.ModelPackages.ApplyRemovalPolicy(orRetain(props.RemovalPolicy), nil)
+	p.Evaluate = NewEvaluate(this, "Evaluate", &EvaluateProps{
+		Name:          p.Name + "-evaluate",
+		Spec:          props.Spec,
+		Bucket:        props.Bucket,
+		EncryptionKey: props.EncryptionKey,
+		Architecture:  props.Architecture,
+		Code:          props.EvaluateCode,
+		LogRetention:  props.LogRetention,
+		RemovalPolicy: props.RemovalPolicy,
+	})
+	p.Release = NewRelease(this, "Release", &ReleaseProps{
+		Name:          p.Name + "-release",
+		Spec:          props.Spec,
+		Bucket:        props.Bucket,
+		EncryptionKey: props.EncryptionKey,
+		Architecture:  props.Architecture,
+		Code:          props.ReleaseCode,
+		LogRetention:  props.LogRetention,
+		RemovalPolicy: props.RemovalPolicy,
+	})
+	p.Workflow = NewWorkflow(this, "Workflow", p.workflow(props))
+	p.Workflow.Construct.Node().AddDependency(p.ModelPackages)
 }
 
 func (p *RetrainingPipeline) workflow(props *RetrainingPipelineProps) *WorkflowProps {
@@ -203,11 +251,22 @@ func (p *RetrainingPipeline) workflow(props *RetrainingPipelineProps) *WorkflowP
 		Bucket:        props.Bucket,
 		EncryptionKey: props.EncryptionKey,
 		Topic:         props.Topic,
+		Evaluate:      p.Evaluate.Function,
+		Release:       p.Release.Function,
+		Notify:        p.Notify.Function,
 		Training:      *props.Training,
+		Gate:          props.Spec.Gate,
+		Approval:      props.Approval,
 		Endpoint:      *props.Endpoint,
 		PollInterval:  props.PollInterval,
 		LogRetention:  props.LogRetention,
 		RemovalPolicy: props.RemovalPolicy,
+	}
+	if workflow.Endpoint.Kind == "" {
+		workflow.Endpoint.Kind = props.Spec.Deploy
+	}
+	if alarms := props.EndpointAlarms; alarms != nil {
+		workflow.Endpoint.Alarms = append(slices.Clone(workflow.Endpoint.Alarms), newEndpointAlarms(p.Construct, p.Name, *alarms, props.Alarms)...)
 	}
 	if at := props.JobPlacement; at != nil {
 		workflow.Vpc, workflow.VpcSubnets, workflow.SecurityGroups = at.Vpc, at.Subnets, at.SecurityGroups

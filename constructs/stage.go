@@ -13,6 +13,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"sagemaker-datapipeline/constructs/config"
+	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 // Stage is one environment: a stateful Foundation, and one stack for each pipeline.
@@ -44,8 +45,8 @@ func NewStage(scope constructs.Construct, name string, c *config.Config) (*Stage
 
 	s := &Stage{Stage: stage, Pipelines: map[string]*RetrainingPipeline{}}
 	s.Foundation = newFoundation(stage, c.Project, name, environment)
-	for _, pipeline := range slices.Sorted(maps.Keys(pipelines)) {
-		if s.Pipelines[pipeline], err = s.addPipeline(c.Project, name, environment, pipeline, pipelines[pipeline]); err != nil {
+	for _, pipelineName := range slices.Sorted(maps.Keys(pipelines)) {
+		if s.Pipelines[pipelineName], err = s.addPipeline(c.Project, name, environment, pipelineName, pipelines[pipelineName]); err != nil {
 			return nil, err
 		}
 	}
@@ -88,15 +89,25 @@ func (s *Stage) addPipeline(project, environmentName string, e config.Environmen
 		props.Training = &TrainingProps{
 			Algorithm:       t.Algorithm,
 			Version:         t.Version,
-			InstanceTypes:   []string{t.InstanceType},
+			InstanceTypes:   t.Machines(),
 			InstanceCount:   t.InstanceCount,
 			VolumeGiB:       t.VolumeGiB,
 			MaxRuntime:      seconds(t.MaxRuntimeSeconds),
-			Hyperparameters: t.Hyperparameters,
+			Hyperparameters: t.Parameters(),
+			Patience:        awscdk.Duration_Minutes(jsii.Number(t.PatienceMinutes)),
+		}
+		if t.Image != nil {
+			props.Training.Image = t.Image.URI
+		}
+		if t.Spot != nil {
+			props.Training.Spot = &SpotProps{MaxWait: seconds(t.Spot.MaxWaitSeconds)}
 		}
 	}
-	if endpoint := p.Endpoint; endpoint != nil {
-		props.Endpoint = &EndpointProps{InstanceType: endpoint.InstanceType, InstanceCount: endpoint.InstanceCount}
+	if p.Endpoint != nil {
+		props.addEndpoint(*p.Endpoint)
+	}
+	if a := e.Approval; a != nil && p.Training != nil {
+		props.Approval = &ApprovalProps{Timeout: hours(a.TimeoutHours), RemindAfter: hours(a.RemindHours)}
 	}
 	if n := f.Network; n != nil {
 		props.ExportPlacement, props.JobPlacement = n.ExportPlacement(), n.JobPlacement()
@@ -106,15 +117,44 @@ func (s *Stage) addPipeline(project, environmentName string, e config.Environmen
 	output(stack, "ExportMapArn", "Reads what is too large for one function", made.ExportMap.StateMachine.StateMachineArn())
 	if made.Workflow != nil {
 		output(stack, "StateMachineArn", "The workflow of a run", made.Workflow.StateMachine.StateMachineArn())
-		output(stack, "EndpointName", "Invoke it for predictions, after the first run", &made.Name)
+		output(stack, "ModelPackageGroupName", "Every model that was good enough, with its metrics", &made.Name)
+		if p.Endpoint.Kind != pipeline.Batch {
+			output(stack, "EndpointName", "Invoke it for predictions, after the first run", &made.Name)
+		}
 	}
 	output(stack, "ScheduleName", "When it runs", made.Schedule.Schedule.ScheduleName())
 	return made, nil
 }
 
+// addEndpoint says what the configuration says of the endpoint.
+func (p *RetrainingPipelineProps) addEndpoint(c config.Endpoint) {
+	e := &EndpointProps{Kind: c.Kind, InstanceType: c.InstanceType, InstanceCount: c.InstanceCount, Keep: c.Keep}
+	if s := c.Serverless; s != nil {
+		e.Serverless = &ServerlessProps{MemoryMiB: s.MemoryMiB, MaxConcurrency: s.MaxConcurrency}
+	}
+	if a := c.Autoscaling; a != nil {
+		e.Autoscaling = &AutoscalingProps{MinInstances: a.Min, MaxInstances: a.Max, InvocationsPerInstance: a.InvocationsPerInstance}
+	}
+	if t := c.Traffic; t != nil {
+		e.Traffic = &TrafficProps{Kind: t.Kind, Percent: t.Percent, Wait: seconds(t.WaitSeconds), TerminationWait: seconds(t.TerminationWaitSeconds)}
+	}
+	if c.Capture != nil {
+		e.Capture = &CaptureProps{Percent: c.Capture.Percent}
+	}
+	if a := c.Alarms; a != nil {
+		p.EndpointAlarms = &EndpointAlarmProps{ErrorRate: a.ErrorRate}
+		if a.LatencyMilliseconds > 0 {
+			p.EndpointAlarms.Latency = awscdk.Duration_Millis(jsii.Number(a.LatencyMilliseconds))
+		}
+	}
+	p.Endpoint = e
+}
+
 func output(stack awscdk.Stack, id, description string, value *string) {
 	awscdk.NewCfnOutput(stack, &id, &awscdk.CfnOutputProps{Description: &description, Value: value})
 }
+
+func hours(n int) awscdk.Duration { return awscdk.Duration_Hours(jsii.Number(n)) }
 
 func seconds(n int) awscdk.Duration { return awscdk.Duration_Seconds(jsii.Number(n)) }
 
