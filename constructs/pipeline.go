@@ -136,6 +136,8 @@ func NewRetrainingPipeline(scope constructs.Construct, id string, props *Retrain
 	p.Notify = NewNotify(this, "Notify", &NotifyProps{
 		Name:          name + "-notify",
 		Spec:          props.Spec,
+		Bucket:        props.Bucket,
+		EncryptionKey: props.EncryptionKey,
 		Topic:         props.Topic,
 		TopicKey:      props.EncryptionKey,
 		Architecture:  props.Architecture,
