@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"strings"
 
+	"sagemaker-datapipeline/lambda/dqdl"
 	"sagemaker-datapipeline/lambda/pipeline"
 )
 
@@ -95,6 +97,23 @@ func (v validator) rules(p *Pipeline, path func(...any) string) {
 		var remedy string
 		if q.RulesText, remedy = v.files.read(q.Rules, "queries/fraud.dqdl"); remedy != "" {
 			v.add(path("rules"), "got "+quote(q.Rules), remedy)
+			return
 		}
 	}
+	err := dqdl.Check(q.RulesText, p.Dataset.spec())
+	if problems, ok := errors.AsType[dqdl.Problems](err); ok {
+		for _, problem := range problems {
+			v.add(path("rules"), "has a problem in "+problem.Position.String()+q.where(), problem.Message)
+		}
+	} else if err != nil {
+		v.add(path("rules"), "can't be read", err.Error())
+	}
+}
+
+// where names the file of the rules.
+func (q *Quality) where() string {
+	if q.RulesText == q.Rules {
+		return ""
+	}
+	return " of " + q.Rules
 }

@@ -232,6 +232,9 @@ func TestEveryMistakeIsNamedWithItsPathItsValueAndItsRemedy(t *testing.T) {
 		// Quality
 		"quality that asks for nothing":    {edits{pipe + "quality", `{"private": ["A"]}`}, pipe + "quality", "has neither rules nor drift", "or leave it out"},
 		"a file of rules that isn't there": {edits{pipe + "quality", `{"rules": "queries/fruad.dqdl"}`}, pipe + "quality.rules", `got "queries/fruad.dqdl"`, "did you mean queries/fraud.dqdl?"},
+		"a rule that nobody judges":        {edits{pipe + "quality", `{"rules": "Rules = [ RowCount > 0, Entropy \"A\" > 1 ]"}`}, pipe + "quality.rules", "has a problem in line 1, column 25", "the rule type Entropy is not judged here"},
+		"a rule on what isn't read":        {edits{pipe + "quality", `{"rules": "Rules = [ IsComplete \"a\" ]"}`, pipe + "dataset.drop", `["A"]`}, pipe + "quality.rules", "line 1, column 11", "dataset.drop leaves out"},
+		"a file without rules":             {edits{pipe + "quality", `{"rules": "queries/empty.dqdl"}`}, pipe + "quality.rules", "of queries/empty.dqdl", "there are no rules"},
 		"a private column that isn't read": {edits{pipe + "quality", `{"drift": {}, "private": ["A", "B"]}`, pipe + "dataset.drop", `["b"]`}, pipe + "quality.private[1]", `got "B", which isn't read`, "take it out"},
 		"a private column twice":           {edits{pipe + "quality", `{"drift": {}, "private": ["A", "a"]}`}, pipe + "quality.private[1]", "a second time", "take one of them out"},
 		"drift by more than everything":    {edits{pipe + "quality", `{"drift": {"nulls": 2}}`}, pipe + "quality.drift.nulls", "got 2", "from 0 to 1"},
