@@ -100,7 +100,9 @@ var DataTypes = []string{"BOOLEAN", "DATE", "TIMESTAMP", "INTEGER", "DOUBLE", "F
 
 // suits says whether a condition is one that the type takes.
 func (p *parser) suits(at token, of Type, f form, c Condition) {
-	has := func(k Keyword) bool { return slices.ContainsFunc(c.Operands, func(o Operand) bool { return o.Keyword == k }) }
+	has := func(k Keyword) bool {
+		return slices.ContainsFunc(c.Operands, func(o Operand) bool { return o.Keyword == k })
+	}
 	keyword := has(Null) || has(Empty) || has(WhitespacesOnly)
 	pattern := c.Operator == Matches || c.Operator == NotMatches
 	switch f.condition {

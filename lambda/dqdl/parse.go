@@ -192,7 +192,9 @@ func connective(t token) Connective {
 }
 
 // composite reads rules that are connected; "and" binds closer than "or", as in AWS's grammar.
-func (p *parser) composite() Rule { return p.connected(Or, func() Rule { return p.connected(And, p.single) }) }
+func (p *parser) composite() Rule {
+	return p.connected(Or, func() Rule { return p.connected(And, p.single) })
+}
 
 func (p *parser) connected(by Connective, read func() Rule) Rule {
 	from := p.at

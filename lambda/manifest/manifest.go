@@ -69,6 +69,12 @@ type Manifest struct {
 	Signature *Object `json:"signature,omitempty"`
 	// Smoke is one row of features as the endpoint takes it, for the workflow's smoke test.
 	Smoke Smoke `json:"smoke,omitzero"`
+	// Verdict is what the rules said of the run's data; absent where nothing was asked of it. Rejected says that it keeps the run out of training, until
+	// a person accepts it.
+	Verdict  *Object `json:"verdict,omitempty"`
+	Rejected bool    `json:"rejected,omitempty"`
+	// Statistics is what drift is measured by; absent where it isn't.
+	Statistics *Object `json:"statistics,omitempty"`
 }
 
 // Objects are all objects that the manifest names, beside its plan and the records of it: its own, and those of runs before that it goes on from.
@@ -83,7 +89,7 @@ func (m Manifest) Objects() []Object {
 	for _, k := range m.Keys {
 		all = append(all, k.Object)
 	}
-	for _, o := range []*Object{m.TrainingWindow, m.Recent, m.Signature} {
+	for _, o := range []*Object{m.TrainingWindow, m.Recent, m.Signature, m.Verdict, m.Statistics} {
 		if o != nil {
 			all = append(all, *o)
 		}

@@ -38,6 +38,8 @@ type Part struct {
 	// Keys are the sorted digests of the segment's keys; nil for full loads. Recent are those in the overlap that the next run reads again.
 	Keys   *KeyFile `json:"keys,omitempty"`
 	Recent *KeyFile `json:"recent,omitempty"`
+	// Statistics is what the run is judged by; nil where nothing is asked of it.
+	Statistics *Statistics `json:"statistics,omitempty"`
 }
 
 // PartVersion is the version of the format of a Part.

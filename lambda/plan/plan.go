@@ -59,6 +59,8 @@ type Plan struct {
 	Partitions []Partition `json:"partitions"`
 	// EstimatedRows is the catalog's number of rows of the table, 0 when it isn't known.
 	EstimatedRows int64 `json:"estimatedRows,omitempty"`
+	// Quality is what the run's data must be: the rules of the moment when it was planned, by which each of its rows is counted. Nil: nothing is asked.
+	Quality *pipeline.Quality `json:"quality,omitempty"`
 }
 
 // Partition is one range of a plan. Ranges follow one another without a gap; the first is open below and the last above, so that
