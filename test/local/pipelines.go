@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"sagemaker-datapipeline/constructs/config"
 	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/plan"
@@ -70,6 +71,8 @@ type runner struct {
 	bucket   string
 	database string // its URL
 	describe report.Pipeline
+	// limits are those of the pipeline's clocks.
+	limits config.Clocks
 	// latest is the scheduled time of the last run that this runner made.
 	latest time.Time
 }
@@ -363,6 +366,9 @@ func (r *runner) describeExport(ctx context.Context, t *report.Tick) error {
 	if t.Map, err = r.mapRun(ctx, t.Run); err != nil {
 		return err
 	}
+	if err := r.judgedData(ctx, t); err != nil {
+		return err
+	}
 	if err := m.Counts.Check(len(m.Channels) > 0); err != nil {
 		return fmt.Errorf("run %s: %w", t.Run, err)
 	}
@@ -501,6 +507,9 @@ func (r *runner) measure(ctx context.Context, t *report.Tick, index int, before 
 		return err
 	}
 	if err := r.training(ctx, t); err != nil {
+		return err
+	}
+	if err := r.judgedModel(ctx, t); err != nil {
 		return err
 	}
 

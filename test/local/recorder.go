@@ -158,3 +158,14 @@ func (r *recorder) finish(err error, logs string) report.Result {
 	}
 	return r.result
 }
+
+// clocks records the clocks of a pipeline that has run.
+func (r *recorder) clocks(pipeline string, clocks []report.Clock) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.result.Pipelines {
+		if r.result.Pipelines[i].Name == pipeline {
+			r.result.Pipelines[i].Clocks = clocks
+		}
+	}
+}

@@ -208,7 +208,7 @@ func (l *localRun) stopInbox(ctx context.Context) {
 }
 
 func (l *localRun) runPipelines(ctx context.Context, c *config.Config) error {
-	_, pipelines, err := c.For("local")
+	settings, pipelines, err := c.For("local")
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,9 @@ func (l *localRun) runPipelines(ctx context.Context, c *config.Config) error {
 		if !ok {
 			return fmt.Errorf("cdk.json has no pipeline %q in the environment local", u.name)
 		}
-		all = append(all, l.runner(u, p))
+		r := l.runner(u, p)
+		r.limits = p.ClockLimits(settings)
+		all = append(all, r)
 	}
 	if err := l.recorder.step(ctx, "doctor", func(ctx context.Context) (string, error) { return examine(ctx, all) }); err != nil {
 		return err
@@ -235,7 +237,17 @@ func (l *localRun) runPipelines(ctx context.Context, c *config.Config) error {
 			runs = append(runs, func(ctx context.Context) error { return r.both(ctx, func() {}, r.change) })
 		}
 	}
-	return together(ctx, runs...)
+	if err := together(ctx, runs...); err != nil {
+		return err
+	}
+	for _, r := range all {
+		clocks, err := r.clocks(ctx)
+		if err != nil {
+			return err
+		}
+		l.recorder.clocks(r.name, clocks)
+	}
+	return nil
 }
 
 // examine asks the doctors of all pipelines what stands in the way of their exports.
@@ -321,13 +333,13 @@ func summary(result report.Result) string {
 			}
 			read = append(read, readRow(name, t))
 			if p.Endpoint != "" {
-				learnt = append(learnt, []string{name, t.Run, t.HeldOut.Headline(), p.Endpoint, t.ConfigAfter, predictionText(t)})
+				learnt = append(learnt, []string{name, t.Run, t.HeldOut.Headline(), judgedText(t), p.Endpoint, t.ConfigAfter, predictionText(t)})
 			}
 		}
 	}
 	text := table([]string{"read", "run", "export", "rows", "which", "in pieces", "gen", "head", "counts"}, read, map[int]bool{3: true, 6: true})
 	if len(learnt) > 0 {
-		text += "\n" + table([]string{"learnt", "run", "on held-out rows", "endpoint", "serves", "one prediction"}, learnt, nil)
+		text += "\n" + table([]string{"learnt", "run", "on held-out rows", "gate", "endpoint", "serves", "one prediction"}, learnt, nil)
 	}
 	return text + claims(result)
 }
@@ -408,6 +420,19 @@ func ledgerText(l report.Ledger) string {
 		return fmt.Sprintf("the %d runs hold the %s rows of the table, each once.", l.Runs, thousands(l.Table))
 	}
 	return fmt.Sprintf("of %s rows of the table, %d are missing and %d there twice; %d others.", thousands(l.Table), l.Missing, l.Twice, l.Other)
+}
+
+// judgedText is what the gate decided, with the figures that it went by.
+func judgedText(t report.Tick) string {
+	e := t.Evaluation
+	if e == nil {
+		return "none"
+	}
+	text := string(e.Decision) + ", " + report.Estimated(e.Metric, e.Estimate)
+	if e.ChampionValue != nil {
+		text += fmt.Sprintf(" after %.3f", *e.ChampionValue)
+	}
+	return text
 }
 
 // predictionText says what the endpoint answered for the row to show, and what was true.

@@ -31,6 +31,7 @@ func Write(path string, r Result) error {
 
 func page() *template.Template {
 	return template.Must(template.New("page").Funcs(template.FuncMap{
+		"age":       age,
 		"answers":   answers,
 		"bytes":     bytesText,
 		"clock":     func(r Result, at float64) string { return clock(r.StartedAt, at) },
@@ -46,6 +47,7 @@ func page() *template.Template {
 		"counts":    Counts,
 		"head":      HeadText,
 		"last":      func(ticks []Tick) Tick { return ticks[len(ticks)-1] },
+		"judged":    judgements,
 		"lanes":     lanes,
 		"newest":    newest,
 		"pieces":    Pieces,
@@ -54,6 +56,7 @@ func page() *template.Template {
 		"number":    number,
 		"percent":   func(x float64) float64 { return 100 * x },
 		"ordinal":   func(i int) int { return i + 1 },
+		"others":    others,
 		"scatter":   scatter,
 		"seconds":   seconds,
 		"share":     func(x, of float64) string { return fmt.Sprintf("%.3f%%", 100*x/max(of, 1e-9)) },

@@ -9,12 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"sagemaker-datapipeline/lambda/evaluation"
 	"sagemaker-datapipeline/lambda/findings"
 	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/plan"
 	"sagemaker-datapipeline/lambda/run"
 	"sagemaker-datapipeline/lambda/signature"
+	"sagemaker-datapipeline/lambda/verdict"
 	"sagemaker-datapipeline/test/local/data"
 	"sagemaker-datapipeline/test/local/heldout"
 )
@@ -72,6 +74,24 @@ func sample() Result {
 	auc := heldout.Metrics{Task: "binary", Rows: 20_756, AUC: .901, LogLoss: .06, BaseRate: .021, Threshold: .5, Precision: .31, Recall: .66, Plot: roc}
 	one, two := tick("20260105t010000z", 20, auc, fraud), tick("20260106t010000z", 30, auc, fraud)
 	two.ConfigBefore, two.Probes, two.Prediction.Before = one.ConfigAfter, probes, &before
+	one.Verdict = &verdict.Verdict{Decision: verdict.Accepted, Rules: []verdict.Rule{{Name: "RowCount > 1000", Passed: true}}}
+	one.Evaluation = &evaluation.Report{Verdict: evaluation.Verdict{
+		Decision: evaluation.First, Reason: "the auc is 0.893 (0.879 to 0.905), and nothing is in service", Metric: evaluation.AUC,
+		Estimate: evaluation.Estimate{Value: .893, Low: .879, High: .905},
+	}}
+	two.Verdict = &verdict.Verdict{Decision: verdict.Rejected, Rules: []verdict.Rule{
+		{Name: "RowCount > 1000", Passed: true}, {Name: `IsComplete "Amount"`, Expected: "no NULL", Actual: "12 of 207,506 rows are NULL"},
+	}}
+	champion := .893
+	two.Evaluation = &evaluation.Report{
+		Verdict: evaluation.Verdict{
+			Decision: evaluation.Better, Reason: "the auc is 0.901 (0.888 to 0.913), 0.893 (0.879 to 0.905) in service", Metric: evaluation.AUC,
+			Estimate: evaluation.Estimate{Value: .901, Low: .888, High: .913}, ChampionValue: &champion,
+			Metrics:         map[evaluation.Metric]evaluation.Estimate{evaluation.AUC: {Value: .901, Low: .888, High: .913}, evaluation.F1: {Value: .42, Low: .39, High: .45}},
+			ChampionMetrics: map[evaluation.Metric]evaluation.Estimate{evaluation.AUC: {Value: .893, Low: .879, High: .905}},
+		},
+		Compared: &evaluation.Compared{Served: evaluation.Served{Model: "m", Run: "20260105t010000z"}},
+	}
 	two.Changes = []data.Change{
 		{What: "A day's new transactions", Rows: 1250},
 		{What: "Chargebacks arrive: betting terminals had been tampered with since November", Statement: "UPDATE dbo.Transactions SET IsFraud = 1 WHERE MerchantCategory = 7995 AND Channel = 'pos' AND OccurredAt >= '20251101' AND IsFraud = 0", Rows: 982},
@@ -110,7 +130,9 @@ func sample() Result {
 			{"fraud 2", "", Done, 31, 45}, {"churn 2", "", Done, 25, 36}, {"demand 2", "", Stopped, 29, 61},
 		},
 		Pipelines: []Pipeline{
-			{Name: "fraud", Task: "binary", Endpoint: "ml-local-fraud", Schedule: "cron(0 2 * * ? *)", Ticks: []Tick{one, two}},
+			{Name: "fraud", Task: "binary", Endpoint: "ml-local-fraud", Schedule: "cron(0 2 * * ? *)", Ticks: []Tick{one, two}, Clocks: []Clock{
+				{Name: "tick processed", Run: "20260106t010000z", Outcome: "succeeded", Age: 12, Limit: 37.5 * 3600}, {Name: "age of the model", Age: 90, Limit: 87 * 3600},
+			}},
 			{Name: "demand", Task: "regression", Endpoint: "ml-local-demand", Schedule: "rate(1 minute)", Ticks: []Tick{demand}},
 			{
 				Name: "sales", Schedule: "rate(1 minute)", Ticks: []Tick{everything, held, blocked}, Ledger: &Ledger{Runs: 2, Table: 99_200, Files: 99_200},
@@ -159,6 +181,8 @@ func TestThePageShowsTheRun(t *testing.T) {
 		"RowVer below 0x18A57", "4 partitions by histogram, read by the distributed map, 2 at a time", "sent = read = Parquet",
 		"RowVer 0x18A57 to below 0x18D45", "wait behind an open transaction: session 54", "3, blocked", "one partition, in pages",
 		"READ COMMITTED SNAPSHOT (row versions, per statement).", "is at move 2: run <code>20261122t201502z</code>", "each once",
+		"rejected: 1 of 2 hold", "IsComplete &#34;Amount&#34;: expected no NULL, is 12 of 207,506 rows are NULL", "auc 0.901 (0.888 to 0.913)", "auc 0.893 (0.879 to 0.905), run 20260105t010000z",
+		"f1 0.420 (0.390 to 0.450)", "tick processed", "38 h", "nothing yet",
 		"1 check is fine", "IX_Sales_RowVer begins with RowVer", "Before run 2. A till&#39;s transaction stays open: 1,050 rows",
 	} {
 		if !strings.Contains(html, want) {

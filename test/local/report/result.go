@@ -8,11 +8,13 @@ import (
 	"os"
 	"time"
 
+	"sagemaker-datapipeline/lambda/evaluation"
 	"sagemaker-datapipeline/lambda/findings"
 	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/plan"
 	"sagemaker-datapipeline/lambda/signature"
+	"sagemaker-datapipeline/lambda/verdict"
 	"sagemaker-datapipeline/test/local/data"
 	"sagemaker-datapipeline/test/local/heldout"
 )
@@ -74,8 +76,22 @@ type Pipeline struct {
 	// Doctor is what the export function's doctor said after the deployment.
 	Doctor findings.Report `json:"doctor"`
 	Ticks  []Tick          `json:"ticks"`
+	// Clocks say how old things were when the environment was done.
+	Clocks []Clock `json:"clocks,omitempty"`
 	// Ledger compares the rows of all runs with the table's; nil for full loads, whose runs stand alone.
 	Ledger *Ledger `json:"ledger,omitempty"`
+}
+
+// Clock is one of a pipeline's clocks.
+type Clock struct {
+	// Name is "tick processed", "age of the data" or "age of the model".
+	Name string `json:"name"`
+	// Run and Outcome set it last; empty when nothing did.
+	Run     string `json:"run,omitempty"`
+	Outcome string `json:"outcome,omitempty"`
+	// Age is in seconds, and Limit is what alarms.
+	Age   float64 `json:"age"`
+	Limit float64 `json:"limit"`
 }
 
 // Ledger says whether the runs of an append load hold the table's rows, each once.
@@ -121,6 +137,11 @@ type Tick struct {
 	// exports, "succeeded" when its export did what it should.
 	States  []State `json:"states,omitempty"`
 	Outcome string  `json:"outcome"`
+
+	// Verdict is what the quality rules said; nil where there are none.
+	Verdict *verdict.Verdict `json:"verdict,omitempty"`
+	// Evaluation is the comparison with the model in service; nil when there was none.
+	Evaluation *evaluation.Report `json:"evaluation,omitempty"`
 
 	TrainingJob string `json:"trainingJob,omitempty"`
 	// Training are the final metrics that the training job reported.
