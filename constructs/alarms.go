@@ -56,6 +56,21 @@ func addAlarms(scope constructs.Construct, name string, policy AlarmPolicy, thin
 	return alarms
 }
 
+// newAgeAlarm makes an alarm on an age in seconds. No reading is as bad as one that is too old.
+func newAgeAlarm(scope constructs.Construct, id string, age awscloudwatch.Metric, limit awscdk.Duration, description string, topic awssns.ITopic) awscloudwatch.Alarm {
+	alarm := awscloudwatch.NewAlarm(scope, &id, &awscloudwatch.AlarmProps{
+		AlarmDescription:   &description,
+		Metric:             age,
+		Threshold:          limit.ToSeconds(nil),
+		EvaluationPeriods:  jsii.Number(clockReadings),
+		DatapointsToAlarm:  jsii.Number(clockReadings),
+		ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD,
+		TreatMissingData:   awscloudwatch.TreatMissingData_BREACHING,
+	})
+	alarm.AddAlarmAction(awscloudwatchactions.NewSnsAction(topic))
+	return alarm
+}
+
 // over5Minutes looks at a metric in steps of five minutes.
 func over5Minutes(statistic string) *awscloudwatch.MetricOptions {
 	return &awscloudwatch.MetricOptions{
