@@ -3,6 +3,7 @@ package constructs
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -11,9 +12,22 @@ import (
 type Image struct {
 	// URI is what a training job and a model name.
 	URI string
-	// Account and Repository are where a role must be allowed to pull it from.
+	// Account, Region and Repository are where a role must be allowed to pull it from. An empty region is the stack's.
 	Account    string
+	Region     string
 	Repository string
+}
+
+// imageURI is the form of the URI of an image in ECR: a tag or a digest has to say which one, or tomorrow's isn't today's.
+var imageURI = regexp.MustCompile(`^([0-9]{12})\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.([a-z0-9.-]+)/([a-z0-9]+(?:[._/-][a-z0-9]+)*)(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|@sha256:[0-9a-f]{64})$`)
+
+// OwnImage gives an image of one's own by its URI.
+func OwnImage(uri string) (Image, error) {
+	part := imageURI.FindStringSubmatch(uri)
+	if part == nil {
+		return Image{}, fmt.Errorf("%q is no image in ECR: write <account>.dkr.ecr.<region>.%s/<repository>:<tag>, or @sha256: and its digest", uri, registryDomain(""))
+	}
+	return Image{URI: uri, Account: part[1], Region: part[2], Repository: part[4]}, nil
 }
 
 // XGBoostVersions are the versions of the built-in XGBoost that AWS maintains, newest first. A model is served by the image

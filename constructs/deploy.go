@@ -260,5 +260,10 @@ func (f *flow) newModelRole() awsiam.Role {
 	if f.key != nil {
 		statements = append(statements, allow("OpenObjects", []string{"kms:Decrypt"}, f.key.KeyArn()))
 	}
-	return f.newJobRole("ModelRole", "Models of "+f.props.Name, "/aws/sagemaker/Endpoints/"+f.props.Name, statements)
+	groups := []string{"/aws/sagemaker/Endpoints/" + f.props.Name}
+	if f.props.Gate != nil {
+		statements = append(statements, f.scoreModelPermissions()...)
+		groups = append(groups, transformJob.logGroup)
+	}
+	return f.newJobRole("ModelRole", "Models of "+f.props.Name, statements, groups...)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
@@ -63,23 +64,9 @@ const (
 	DefaultTrainingVolumeGiB = 30
 	// DefaultTrainingHours bounds what a job that doesn't converge costs.
 	DefaultTrainingHours = 1
-	// startingHours is what a job may need beside its run time: waiting for a machine, loading the data, storing the model.
-	startingHours = 2
 )
 
-// How patiently Train retries. Each attempt has a name of its own, and the numbers of attempts end up in it: together
-// they stay below 99, the last that MaxNameLength leaves room for.
-const (
-	// takenNames is how many names of earlier attempts Train steps over when a run is executed again.
-	takenNames = 8
-	// quotaRetries, with intervals doubling from two polls to twenty, wait out the jobs of others: about half an hour with
-	// the default poll interval.
-	quotaRetries = 6
-	// throttledRetries outlast a burst of requests.
-	throttledRetries = 4
-)
-
-func (p TrainingProps) withDefaults() TrainingProps {
+func (p TrainingProps) withDefaults(pipeline string) TrainingProps {
 	if p.Algorithm == "" {
 		p.Algorithm = "xgboost"
 	}
@@ -95,71 +82,145 @@ func (p TrainingProps) withDefaults() TrainingProps {
 	if p.MaxRuntime == nil {
 		p.MaxRuntime = awscdk.Duration_Hours(jsii.Number(DefaultTrainingHours))
 	}
+	if p.Patience == nil {
+		p.Patience = awscdk.Duration_Hours(jsii.Number(DefaultPatienceHours))
+	}
+	if p.Spot != nil && p.Spot.CheckpointPrefix == "" {
+		p.Spot = &SpotProps{MaxWait: p.Spot.MaxWait, CheckpointPrefix: pipeline + "/checkpoints/"}
+	}
 	return p
 }
 
-// train makes the states that end with a trained model and, beside it, its signature.
+// maxInstanceTypes is as many as SageMaker's own list of preferences has (InstancePreferences in its API model).
+const maxInstanceTypes = 5
+
+// check panics unless the job can be made.
+func (p TrainingProps) check(workflow string) {
+	if n := len(p.InstanceTypes); n < 1 || n > maxInstanceTypes {
+		panic(fmt.Errorf("the workflow %s has %d instance types to train on: give it one to %d, in the order of preference", workflow, n, maxInstanceTypes))
+	}
+	for _, instanceType := range p.InstanceTypes {
+		if !strings.HasPrefix(instanceType, "ml.") {
+			panic(fmt.Errorf("the workflow %s has the instance type %q: use one of SageMaker's, such as ml.m6i.large", workflow, instanceType))
+		}
+	}
+	if p.Image == "" && p.Hyperparameters["num_round"] == "" {
+		panic(fmt.Errorf("the workflow %s has no hyperparameter num_round: XGBoost needs the number of its rounds", workflow))
+	}
+	if spot := p.Spot; spot != nil {
+		if spot.MaxWait == nil || *spot.MaxWait.ToSeconds(nil) < *p.MaxRuntime.ToSeconds(nil) {
+			panic(fmt.Errorf("the workflow %s waits for spot machines for a shorter time than its job may run: SageMaker counts both together, so MaxWait is not below MaxRuntime", workflow))
+		}
+		if !strings.HasSuffix(spot.CheckpointPrefix, "/") || strings.HasPrefix(spot.CheckpointPrefix, "/") {
+			panic(fmt.Errorf("the workflow %s keeps checkpoints below %q: a prefix of keys ends with a slash and doesn't begin with one", workflow, spot.CheckpointPrefix))
+		}
+	}
+}
+
+// train makes the states that end with a trained model. The job reads exactly the committed files of the run. When this execution
+// dies and another one comes for the same run, that takes the job over; only a person who starts it again from "train" gets another.
 func (f *flow) train(then awsstepfunctions.IChainable) awsstepfunctions.IChainable {
 	p := f.props.Training
-	resources := map[string]any{
-		"InstanceType":   p.InstanceTypes[0],
-		"InstanceCount":  p.InstanceCount,
-		"VolumeSizeInGB": p.VolumeGiB,
-	}
+	stopping, longest := map[string]any{"MaxRuntimeInSeconds": p.MaxRuntime.ToSeconds(nil)}, p.MaxRuntime
 	output := map[string]any{"S3OutputPath": fmt.Sprintf("s3://%s/%s", *f.props.Bucket.BucketName(), manifest.ModelPrefix(f.props.Pipeline))}
 	if f.key != nil {
 		output["KmsKeyId"] = f.key.KeyArn()
-		if !hasLocalDisk(p.InstanceTypes[0]) {
-			resources["VolumeKmsKeyId"] = f.key.KeyArn()
-		}
 	}
 	arguments := map[string]any{
-		"TrainingJobName": jsonata(fmt.Sprintf(`'%s-' & $run & ($states.context.State.RetryCount > 0 ? '-a' & $string($states.context.State.RetryCount + 1) : '')`, f.props.Name)),
 		"AlgorithmSpecification": map[string]any{
 			"TrainingImage":     f.image.URI,
 			"TrainingInputMode": "File",
 		},
-		"RoleArn":           f.trainingRole.RoleArn(),
-		"InputDataConfig":   jsonata(channelsExpression),
-		"OutputDataConfig":  output,
-		"ResourceConfig":    resources,
-		"StoppingCondition": map[string]any{"MaxRuntimeInSeconds": p.MaxRuntime.ToSeconds(nil)},
+		"RoleArn":          f.trainingRole.RoleArn(),
+		"InputDataConfig":  jsonata(channelsExpression),
+		"OutputDataConfig": output,
+		"ResourceConfig": f.byInstanceType(p.InstanceTypes, func(instanceType string) map[string]any {
+			return f.machines(instanceType, map[string]any{"InstanceCount": p.InstanceCount, "VolumeSizeInGB": p.VolumeGiB})
+		}),
+		"StoppingCondition": stopping,
+		"RetryStrategy":     map[string]any{"MaximumRetryAttempts": serviceRetries},
 		"HyperParameters":   &p.Hyperparameters,
 		"Tags":              f.tags(),
 	}
 	if f.vpcConfig != nil {
 		arguments["VpcConfig"] = f.vpcConfig
 	}
-	train := f.task("Train", "sagemaker:createTrainingJob.sync", taskProps{
-		comment:        "One training job on exactly the committed files of the run. A name that an earlier attempt took gets a suffix.",
-		arguments:      arguments,
-		timeoutSeconds: int(*p.MaxRuntime.ToSeconds(nil)) + startingHours*60*60,
-		step:           stepTrain,
+	if spot := p.Spot; spot != nil {
+		longest = spot.MaxWait
+		stopping["MaxWaitTimeInSeconds"] = spot.MaxWait.ToSeconds(nil)
+		arguments["EnableManagedSpotTraining"] = true
+		arguments["CheckpointConfig"] = map[string]any{
+			"S3Uri": jsonata(fmt.Sprintf(`'s3://%s/%s' & $run & '/'`, *f.props.Bucket.BucketName(), spot.CheckpointPrefix)),
+		}
+	}
+	return f.runJob(job{
+		kind: trainingJob, errors: "Train",
+		create: stepTrain, ended: "Trained?", look: "Look at training job", wait: "Wait to train", watch: "Wait for training job", stop: "Stop training job",
+		comment:       "One training job on exactly the committed files of the run. Each attempt has a name of its own.",
+		name:          fmt.Sprintf(`('%s-' & $run & ($attempt > 1 ? '-a' & $string($attempt) : ''))`, f.props.Name),
+		arguments:     arguments,
+		instances:     p.InstanceCount,
+		instanceTypes: p.InstanceTypes,
+		isOurs: fmt.Sprintf(`( $inputs := function($channels) { $join($sort([$channels.($string(ChannelName) & ' ' & $string(DataSource.S3DataSource.S3Uri))]), ', ') };
+    $inputs($states.result.InputDataConfig) = $inputs(%s) and $states.result.AlgorithmSpecification.TrainingImage = '%s' )`, channelsExpression, f.image.URI),
+		anew:           input + `.resume.from = '` + string(manifest.FromTrain) + `'`,
+		assign:         trained,
+		timeoutSeconds: int(*longest.ToSeconds(nil)) + startingHours*60*60,
+	}, then)
+}
+
+// serviceRetries is how often SageMaker itself begins a job again that an internal error has stopped: on machines that it has
+// already. What fails after that too is begun again by the workflow.
+const serviceRetries = 2
+
+// trained is what later states need of a training job, from its description.
+var trained = variables{
+	"job":      jsonata(`$states.result.TrainingJobName`),
+	"artifact": jsonata(`$exists($states.result.ModelArtifacts.S3ModelArtifacts) ? $states.result.ModelArtifacts.S3ModelArtifacts : ''`),
+	"metrics":  jsonata(metricsExpression),
+}
+
+// resume makes the states that take over the model of an earlier execution, which a person wants evaluated or put into service.
+// What is evaluated again gets its signature published again, in case that was what failed.
+func (f *flow) resume(published, modelled awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+	look := f.task("Look at trained model", "aws-sdk:sagemaker:describeTrainingJob", taskProps{
+		comment:   "A person started the run again after its training.",
+		arguments: map[string]any{"TrainingJobName": jsonata(input + `.resume.model`)},
 		assign: variables{
-			"job":       jsonata(`$states.result.TrainingJobName`),
-			"jobStatus": jsonata(`$states.result.TrainingJobStatus`),
-			"artifact":  jsonata(`$exists($states.result.ModelArtifacts.S3ModelArtifacts) ? $states.result.ModelArtifacts.S3ModelArtifacts : ''`),
-			"metrics":   jsonata(metricsExpression),
+			"job": trained["job"], "artifact": trained["artifact"], "metrics": trained["metrics"],
+			"jobStatus": jsonata(`$string($states.result.TrainingJobStatus)`),
 		},
-		retries: []*awsstepfunctions.RetryProps{
-			// The name of a job stays taken, by a failed one too.
-			{
-				Errors:      jsii.Strings("SageMaker.ResourceInUseException", "SageMaker.ResourceInUse"),
-				Interval:    awscdk.Duration_Seconds(jsii.Number(1)),
-				MaxAttempts: jsii.Number(takenNames),
-				BackoffRate: jsii.Number(1),
-			},
-			f.quotaRetry(),
-			// The error that this integration has for what the API doesn't model, throttling among it.
-			f.retry(throttledRetries, "SageMaker.AmazonSageMakerException", "SageMaker.ThrottlingException"),
-		},
+		step:    stepTrain,
+		retries: []*awsstepfunctions.RetryProps{f.retry(4, "SageMaker.SageMakerException", "SageMaker.SdkClientException")},
 	})
-	trained := f.choice("Trained?", "A job that was stopped has an artifact too, but is not a model that anybody asked for.", failing(stepTrain, "Train.Stopped",
-		`'the training job ' & $job & ' ended as ' & $jobStatus & ' before it was done'`))
-	train.Next(trained)
-	trained.When(condition(`$jobStatus = 'Completed'`), then, nil).
+	from := f.choice("Which step is it for?", "", failing(stepTrain, "Train.NotCompleted",
+		`'the training job ' & $job & ' is ' & $jobStatus & ': only one that has completed has a model. Start the run again from "train".'`))
+	look.Next(from)
+	from.When(condition(`$jobStatus = 'Completed' and `+input+`.resume.from = '`+string(manifest.FromDeploy)+`'`), modelled, nil).
+		When(condition(`$jobStatus = 'Completed'`), published, nil).
 		Otherwise(f.failed)
-	return train
+	return look
+}
+
+// machines is what a job says of its machines of a type: their disks are sealed with the key, unless they seal themselves.
+func (f *flow) machines(instanceType string, members map[string]any) map[string]any {
+	members["InstanceType"] = instanceType
+	if f.key != nil && !hasLocalDisk(instanceType) {
+		members["VolumeKmsKeyId"] = f.key.KeyArn()
+	}
+	return members
+}
+
+// byInstanceType is what the arguments of a job hold that depends on the type that is asked for.
+func (f *flow) byInstanceType(types []string, of func(instanceType string) map[string]any) any {
+	if len(types) == 1 {
+		return of(types[0])
+	}
+	choices := make([]map[string]any, len(types))
+	for i, instanceType := range types {
+		choices[i] = of(instanceType)
+	}
+	return jsonata(chosen(choices))
 }
 
 // publish makes the state that puts the signature beside the model.
@@ -217,27 +278,18 @@ func (f *flow) trainsOnLocalDisks() bool {
 	return !slices.ContainsFunc(f.props.Training.InstanceTypes, func(t string) bool { return !hasLocalDisk(t) })
 }
 
-// trainingPermissions are what the workflow itself calls for Train and Publish signature. Source of the .sync part: the
-// Step Functions developer guide, "Create and manage an Amazon SageMaker AI training job", IAM.
+// trainingPermissions are what the workflow itself calls for Train, Publish signature and taking a model over. Source of the .sync
+// part: the Step Functions developer guide, "Create and manage an Amazon SageMaker AI training job", IAM.
 func (f *flow) trainingPermissions() []awsiam.PolicyStatement {
-	return []awsiam.PolicyStatement{
-		allow("Train", []string{
-			"sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob",
-			"sagemaker:AddTags", "sagemaker:ListTags",
-		}, f.named("training-job")),
-		// Step Functions learns by this rule of its own that a job has ended.
-		allow("HearOfTheEndOfJobs", []string{"events:PutTargets", "events:PutRule", "events:DescribeRule"},
-			f.stack.FormatArn(&awscdk.ArnComponents{
-				Service: jsii.String("events"), Resource: jsii.String("rule"),
-				ResourceName: jsii.String("StepFunctionsGetEventsForSageMakerTrainingJobsRule"),
-			})),
+	return append(f.jobPermissions(trainingJob, "Train", "training-job", "StepFunctionsGetEventsForSageMakerTrainingJobsRule"),
 		allow("ReadSignatures", []string{"s3:GetObject"}, f.props.Bucket.ArnForObjects(jsii.String(f.props.Pipeline+"/runs/*"))),
 		allow("PublishSignatures", []string{"s3:PutObject"}, f.props.Bucket.ArnForObjects(jsii.String(manifest.ModelPrefix(f.props.Pipeline)+"*/signature.json"))),
-	}
+	)
 }
 
 // newTrainingRole makes the role of the training jobs: they read the runs of the pipeline and write its models. Source:
-// the SageMaker developer guide, "CreateTrainingJob API: Execution Role Permissions".
+// the SageMaker developer guide, "CreateTrainingJob API: Execution Role Permissions"; for checkpoints, "Use checkpoints in
+// Amazon SageMaker AI".
 func (f *flow) newTrainingRole() awsiam.Role {
 	bucket := f.props.Bucket
 	statements := []awsiam.PolicyStatement{
@@ -247,11 +299,15 @@ func (f *flow) newTrainingRole() awsiam.Role {
 			"StringLike": map[string]any{"s3:prefix": f.props.Pipeline + "/*"},
 		}, bucket.BucketArn()),
 	}
+	if spot := f.props.Training.Spot; spot != nil {
+		statements = append(statements, allow("KeepCheckpoints", []string{"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
+			bucket.ArnForObjects(jsii.String(spot.CheckpointPrefix+"*"))))
+	}
 	if f.key != nil {
 		statements = append(statements, allow("OpenAndSealObjects", []string{"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"}, f.key.KeyArn()))
 		if !f.trainsOnLocalDisks() {
 			statements = append(statements, f.volumeKey())
 		}
 	}
-	return f.newJobRole("TrainingRole", "Training jobs of "+f.props.Name, "/aws/sagemaker/TrainingJobs", statements)
+	return f.newJobRole("TrainingRole", "Training jobs of "+f.props.Name, statements, trainingJob.logGroup)
 }

@@ -2,9 +2,9 @@ package constructs
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
@@ -19,6 +19,7 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
+	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/outcome"
 	"sagemaker-datapipeline/lambda/pipeline"
 )
@@ -54,6 +55,9 @@ type WorkflowProps struct {
 	// Approval has a person decide on each model before it is put into service.
 	// Default: nobody is asked.
 	Approval *ApprovalProps
+	// Transform is what batch transforms run on.
+	// Default: see there.
+	Transform TransformProps
 	// Endpoint is what serves the model.
 	Endpoint EndpointProps
 	// Vpc is where training jobs and the endpoint run.
@@ -100,7 +104,10 @@ func NewWorkflow(scope constructs.Construct, id string, props *WorkflowProps) *W
 	f := newFlow(this, *props)
 	f.failed = f.tellFailure()
 	f.superseded = f.tellOutcome(outcome.Superseded)
-	start := f.readInput(f.train(f.publish(f.createModel(f.score(f.register(f.approve(f.deploy(f.tellSuccess()))))))))
+	deploying := f.deploy(f.tellSuccess())
+	modelled := f.createModel(f.goOn(f.score(f.register(f.approve(deploying))), deploying))
+	published := f.publish(modelled)
+	start := f.readInput(f.train(published), f.resume(published, modelled))
 
 	logGroup := awslogs.NewLogGroup(this, jsii.String("Logs"), &awslogs.LogGroupProps{
 		Retention:     orDefaultRetention(props.LogRetention),
@@ -159,22 +166,22 @@ func newFlow(scope constructs.Construct, props WorkflowProps) *flow {
 	if f.props.PollInterval == nil {
 		f.props.PollInterval = awscdk.Duration_Seconds(jsii.Number(DefaultPollSeconds))
 	}
-	f.props.Training = props.Training.withDefaults()
-	if f.props.Endpoint.InstanceCount == 0 {
-		f.props.Endpoint.InstanceCount = 1
-	}
-	for _, instanceType := range append(slices.Clone(f.props.Training.InstanceTypes), f.props.Endpoint.InstanceType) {
-		if !strings.HasPrefix(instanceType, "ml.") {
-			panic(fmt.Errorf("the workflow %s has the instance type %q: use one of SageMaker's, such as ml.m6i.large", props.Name, instanceType))
-		}
-	}
-	if f.props.Training.Hyperparameters["num_round"] == "" {
-		panic(fmt.Errorf("the workflow %s has no hyperparameter num_round: XGBoost needs the number of its rounds", props.Name))
+	f.props.Training = props.Training.withDefaults(props.Pipeline)
+	f.props.Endpoint = f.props.Endpoint.withDefaults(props.Name)
+	f.props = f.props.withFunctions(scope)
+	f.props.Training.check(props.Name)
+	f.props.Transform = props.Transform.withDefaults(f.props.Training, f.props.Endpoint)
+	if props.Approval != nil {
+		f.props.Approval = new(props.Approval.withDefaults())
 	}
 	if *awscdk.Token_IsUnresolved(f.stack.Region()) {
 		panic(fmt.Errorf("the stack %s has no region, and the registry of SageMaker's images depends on it: give the stack an env", *f.stack.StackName()))
 	}
-	f.image = must(BuiltInImage(f.props.Training.Algorithm, *f.stack.Region(), f.props.Training.Version))
+	if f.props.Training.Image != "" {
+		f.image = must(OwnImage(f.props.Training.Image))
+	} else {
+		f.image = must(BuiltInImage(f.props.Training.Algorithm, *f.stack.Region(), f.props.Training.Version))
+	}
 	if props.Vpc != nil {
 		if len(props.SecurityGroups) == 0 {
 			panic(fmt.Errorf("the workflow %s has a VPC but no security group: give it one, SageMaker has no default", props.Name))
@@ -191,24 +198,40 @@ func newFlow(scope constructs.Construct, props WorkflowProps) *flow {
 }
 
 // readInput makes the states that refuse an input which the export didn't write, naming everything that is wrong with it,
-// and give each variable of the workflow its first value.
-func (f *flow) readInput(then awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+// and give each variable of the workflow its first value. A run that a person starts again in its middle goes to resumed.
+func (f *flow) readInput(then, resumed awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+	assign := variables{
+		"run":      jsonata(fmt.Sprintf(`$type($states.input.run) = 'string' ? ($contains($states.input.run, %s) ? $states.input.run : 'unknown') : 'unknown'`, runForm)),
+		"rows":     jsonata(`$type($states.input.rows) in ['number', 'string'] ? $states.input.rows : 0`),
+		"problems": jsonata(f.problemsExpression()),
+		"job":      nothing, "jobStatus": nothing, "artifact": nothing, "metrics": map[string]any{},
+		"champion": nothing, "decision": map[string]any{}, "package": nothing,
+		"leased": false, "asked": false, "deleted": false, "looks": 0, "endpoint": map[string]any{}, "config": nothing, "previousConfig": nothing,
+		"putBack": false, "undone": map[string]any{}, "smoke": map[string]any{}, "scaling": nothing, "scores": nothing,
+		"outcome": string(outcome.Failed), "notice": nothing,
+	}
+	maps.Copy(assign, f.begin())
 	read := awsstepfunctions.Pass_Jsonata(f.scope, jsii.String("Read input"), &awsstepfunctions.PassJsonataProps{
 		Comment: jsii.String("The input is made from the run's manifest by the export."),
-		Assign: variables{
-			"run":      jsonata(fmt.Sprintf(`$type($states.input.run) = 'string' ? ($contains($states.input.run, %s) ? $states.input.run : 'unknown') : 'unknown'`, runForm)),
-			"rows":     jsonata(`$type($states.input.rows) in ['number', 'string'] ? $states.input.rows : 0`),
-			"problems": jsonata(f.problemsExpression()),
-			"job":      nothing, "jobStatus": nothing, "artifact": nothing, "metrics": map[string]any{},
-			"decision": map[string]any{}, "package": nothing,
-			"asked": false, "deleted": false, "looks": 0, "previousConfig": nothing, "answer": nothing,
-		}.pointer(),
+		Assign:  assign.pointer(),
 	})
 	complete := f.choice("Input complete?", "", failing(stepInput, "Input.Malformed",
 		`'the input is not what the export writes: ' & $join($problems, '; ')`))
 	read.Next(complete)
-	complete.When(condition(`$count($problems) = 0`), then, nil).Otherwise(f.failed)
+	complete.
+		When(condition(fmt.Sprintf(`$count($problems) = 0 and %s.resume.from in ['%s', '%s']`, input, manifest.FromEvaluate, manifest.FromDeploy)), resumed, nil).
+		When(condition(`$count($problems) = 0`), then, nil).
+		Otherwise(f.failed)
 	return read
+}
+
+// goOn makes the choice behind the model: a person who starts a run again from "deploy", to put its model into service or to roll
+// back to it, has decided already.
+func (f *flow) goOn(then, deploying awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+	goOn := f.choice("Decided already?", "", nil)
+	goOn.When(condition(input+`.resume.from = '`+string(manifest.FromDeploy)+`'`), deploying, nil).
+		Otherwise(then)
+	return goOn
 }
 
 // runForm is the form of a run.ID, as JSONata says it.
@@ -221,6 +244,7 @@ func (f *flow) problemsExpression() string {
   $shown := function($value) { $exists($value) ? $substring($string($value), 0, 80) : 'missing' };
   $wrong := function($right, $name, $value, $want) { $right ? [] : $name & ' is ' & $shown($value) & ', not ' & $want };
   $in := $states.input;
+  $resumed := $exists($in.resume) ? $type($in.resume) != 'null' : false;
   [
     $wrong($is($in.run, %s), 'run', $in.run, 'a run id such as 20260101t020000z'),
     $wrong($in.pipeline = '%s', 'pipeline', $in.pipeline, '%s'),
@@ -229,9 +253,11 @@ func (f *flow) problemsExpression() string {
     $wrong($type($in.channels.validation) in ['null'] or $not($exists($in.channels.validation)) or $is($in.channels.validation, /^s3:[/][/]./), 'channels.validation', $in.channels.validation, 'the s3:// address of a ManifestFile'),
     $wrong($is($in.signature, /./), 'signature', $in.signature, 'the key of signature.json'),
     $wrong($in.smoke.contentType = 'text/csv', 'smoke.contentType', $in.smoke.contentType, 'text/csv'),
-    $wrong($is($in.smoke.body, /./), 'smoke.body', $in.smoke.body, 'a row of features')
+    $wrong($is($in.smoke.body, /./), 'smoke.body', $in.smoke.body, 'a row of features'),
+    $wrong($not($resumed) or $is($in.resume.from, /^(train|evaluate|deploy)$/), 'resume.from', $in.resume.from, 'train, evaluate or deploy'),
+    $wrong($not($resumed) or $in.resume.from = 'train' or $is($in.resume.model, /^%s-[0-9]{8}t[0-9]{6}z(-a[0-9]{1,2})?$/), 'resume.model', $in.resume.model, 'a training job of this pipeline')
   ]
-)`, runForm, f.props.Pipeline, f.props.Pipeline, *f.props.Bucket.BucketName())
+)`, runForm, f.props.Pipeline, f.props.Pipeline, *f.props.Bucket.BucketName(), f.props.Name)
 }
 
 // taskProps is a state that calls AWS.
@@ -328,6 +354,10 @@ func condition(expression string) awsstepfunctions.Condition {
 	return awsstepfunctions.Condition_Jsonata(jsii.String(jsonata(expression)))
 }
 
+// quotaRetries, with intervals doubling from two polls to twenty, wait out the endpoints of others: about half an hour with the
+// default poll interval.
+const quotaRetries = 6
+
 // quotaRetry waits for a quota that is in use: its interval doubles from two polls to twenty.
 func (f *flow) quotaRetry() *awsstepfunctions.RetryProps {
 	retry := f.retry(quotaRetries, "SageMaker.ResourceLimitExceededException", "SageMaker.ResourceLimitExceeded")
@@ -368,8 +398,7 @@ func (f *flow) named(kind string) *string {
 
 // newWorkflowRole makes the role of the state machine: what its states call, and nothing else.
 func (f *flow) newWorkflowRole() awsiam.Role {
-	statements := append(f.trainingPermissions(), f.deployPermissions()...)
-	statements = append(statements,
+	statements := append(slices.Concat(f.trainingPermissions(), f.scorePermissions(), f.registerPermissions(), f.deployPermissions()),
 		allowIf("RunJobsAndModelsAsTheirRoles", []string{"iam:PassRole"}, map[string]any{
 			"StringEquals": map[string]any{"iam:PassedToService": "sagemaker.amazonaws.com"},
 		}, f.trainingRole.RoleArn(), f.modelRole.RoleArn()),
@@ -379,7 +408,7 @@ func (f *flow) newWorkflowRole() awsiam.Role {
 		statements = append(statements,
 			// To copy the signature, and to publish on a topic that the same key encrypts.
 			allow("OpenAndSealObjects", []string{"kms:Decrypt", "kms:GenerateDataKey"}, f.key.KeyArn()))
-		if !f.trainsOnLocalDisks() || !hasLocalDisk(f.props.Endpoint.InstanceType) {
+		if !f.trainsOnLocalDisks() || !hasLocalDisk(f.props.Endpoint.InstanceType) || f.props.Gate != nil && !f.transformsOnLocalDisks() {
 			statements = append(statements, f.volumeKey())
 		}
 	}
@@ -392,23 +421,26 @@ func (f *flow) newWorkflowRole() awsiam.Role {
 	})
 }
 
-// newJobRole makes a role of SageMaker's: its statements, and what every container needs: its image, its log, its metrics
+// newJobRole makes a role of SageMaker's: its statements, and what every container needs: its image, its logs, its metrics
 // and, in a VPC, its network interfaces.
-func (f *flow) newJobRole(id, description, logGroup string, statements []awsiam.PolicyStatement) awsiam.Role {
+func (f *flow) newJobRole(id, description string, statements []awsiam.PolicyStatement, logGroups ...string) awsiam.Role {
 	anything := jsii.String("*")
-	group := f.stack.FormatArn(&awscdk.ArnComponents{
-		Service: jsii.String("logs"), Resource: jsii.String("log-group"), ResourceName: jsii.String(logGroup),
-		ArnFormat: awscdk.ArnFormat_COLON_RESOURCE_NAME,
-	})
+	var groups []*string
+	for _, name := range logGroups {
+		group := f.stack.FormatArn(&awscdk.ArnComponents{
+			Service: jsii.String("logs"), Resource: jsii.String("log-group"), ResourceName: jsii.String(name),
+			ArnFormat: awscdk.ArnFormat_COLON_RESOURCE_NAME,
+		})
+		groups = append(groups, group, jsii.String(*group+":*"))
+	}
 	statements = append(statements,
 		allow("GetARegistryToken", []string{"ecr:GetAuthorizationToken"}, anything), // has no resource
 		allow("PullTheImage", []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"},
 			f.stack.FormatArn(&awscdk.ArnComponents{
-				Service: jsii.String("ecr"), Account: jsii.String(f.image.Account), Resource: jsii.String("repository"),
+				Service: jsii.String("ecr"), Account: jsii.String(f.image.Account), Region: optional(f.image.Region), Resource: jsii.String("repository"),
 				ResourceName: jsii.String(f.image.Repository),
 			})),
-		allow("WriteItsLog", []string{"logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"},
-			group, jsii.String(*group+":*")),
+		allow("WriteItsLog", []string{"logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"}, groups...),
 		allowIf("WriteItsMetrics", []string{"cloudwatch:PutMetricData"}, map[string]any{
 			"StringLike": map[string]any{"cloudwatch:namespace": "/aws/sagemaker/*"},
 		}, anything), // has no resource
