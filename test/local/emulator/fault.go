@@ -35,7 +35,10 @@ const (
 	EndpointSlow Outcome = "endpoint-slow"
 	// UpdateRollsBack ends an update InService on the old configuration, after Seconds in RollingBack (default 1).
 	UpdateRollsBack Outcome = "update-rolls-back"
-	// EndpointStatus puts the endpoint that Match names by EndpointName into the fault's EndpointStatus at once.
+	// UpdateRollbackFails ends an update UpdateRollbackFailed, after Seconds in RollingBack (default 1).
+	UpdateRollbackFails Outcome = "update-rollback-fails"
+	// EndpointStatus puts the endpoint that Match names by EndpointName into the fault's EndpointStatus at once, and with
+	// Seconds back into what it was after them.
 	EndpointStatus Outcome = "endpoint-status"
 )
 
@@ -56,7 +59,8 @@ type Fault struct {
 	Outcome Outcome `json:"outcome,omitempty"`
 	// Reason is the FailureReason.
 	Reason string `json:"reason,omitempty"`
-	// Seconds of TrainingSlow, TransformSlow, EndpointSlow and UpdateRollsBack.
+	// Seconds of TrainingSlow, TransformSlow, EndpointSlow, UpdateRollsBack, UpdateRollbackFails and EndpointStatus, by the
+	// clock: they are not scaled.
 	Seconds float64 `json:"seconds,omitempty"`
 	// EndpointStatus of the outcome of that name, such as UpdateRollbackFailed.
 	EndpointStatus string `json:"endpointStatus,omitempty"`

@@ -144,16 +144,7 @@ func TestAnErrorOfTheModelIsAModelError(t *testing.T) {
 
 func TestTheOldModelAnswersUntilTheUpdateIsThrough(t *testing.T) {
 	deployable(t, "update-1", trained(t))
-	// The second model learns the opposite, so that the answers tell which model gave them.
-	if err := put(t.Context(), "data/opposite.csv", opposite(rows(7, 400))); err != nil {
-		t.Fatal(err)
-	}
-	second := train(t, job("opposite", func(in *sagemaker.CreateTrainingJobInput) {
-		in.InputDataConfig = in.InputDataConfig[:1]
-		in.InputDataConfig[0].DataSource.S3DataSource.S3DataType = types.S3DataTypeS3Prefix
-		in.InputDataConfig[0].DataSource.S3DataSource.S3Uri = aws.String("s3://" + bucket + "/data/opposite")
-	}))
-	deployable(t, "update-2", *second.ModelArtifacts.S3ModelArtifacts)
+	deployable(t, "update-2", trainedOpposite(t))
 	createEndpoint(t, "update", "update-1")
 	awaitEndpoint(t, "update", types.EndpointStatusInService)
 
@@ -192,6 +183,23 @@ func TestTheOldModelAnswersUntilTheUpdateIsThrough(t *testing.T) {
 	if score := scores(t, "update", "0.95,0.5")[0]; score > 0.5 {
 		t.Errorf("after the update the old model still answers: %v", score)
 	}
+}
+
+// trainedOpposite is the artifact of a model that learned the opposite, so that an answer tells which model gave it.
+func trainedOpposite(t *testing.T) string {
+	t.Helper()
+	if err := put(t.Context(), "data/opposite.csv", opposite(rows(7, 400))); err != nil {
+		t.Fatal(err)
+	}
+	_, err := local.sm.CreateTrainingJob(t.Context(), job("opposite", func(in *sagemaker.CreateTrainingJobInput) {
+		in.InputDataConfig = in.InputDataConfig[:1]
+		in.InputDataConfig[0].DataSource.S3DataSource.S3DataType = types.S3DataTypeS3Prefix
+		in.InputDataConfig[0].DataSource.S3DataSource.S3Uri = aws.String("s3://" + bucket + "/data/opposite")
+	}))
+	if err != nil && !strings.Contains(err.Error(), "already exists") {
+		t.Fatalf("creating the job: %v", err)
+	}
+	return *awaitJob(t, "opposite").ModelArtifacts.S3ModelArtifacts
 }
 
 // opposite turns the label of every row around.

@@ -19,6 +19,9 @@ and beside them:
     faults     faults that a test orders, and the record of calls
     storage    Amazon S3, as the service reads inputs and writes artifacts
     processes  the children, which never outlive the emulator
+    deployment the steps of an update's traffic
+    alarms     Amazon CloudWatch, whose alarms roll an update back
+    capture    what an endpoint answered, to S3
     serving    the processes of models that serve
     fields     the filters of batch transform
     images     which container images there are

@@ -35,7 +35,7 @@ RECORDED_BODY = 1000
 class Service:
     """SageMaker and its runtime."""
 
-    def __init__(self, state, storage, scope):
+    def __init__(self, state, storage, alarms, scope):
         """state is the folder of jobs and endpoints; scope() is the account and region of the request in progress."""
         self.model = apimodel.Model(apimodel.SAGEMAKER)
         self.runtime_model = apimodel.Model(apimodel.SAGEMAKER_RUNTIME)
@@ -44,7 +44,7 @@ class Service:
         self.scope = scope
         self.tags = Tags(scope)
         self.training = Training(state, storage, scope, self.faults, self.tags, self.model)
-        self.hosting = Hosting(state, storage, scope, self.faults, self.tags, self.model)
+        self.hosting = Hosting(state, storage, alarms, scope, self.faults, self.tags)
         self.transform = Transform(state, storage, scope, self.faults, self.tags, self.model,
                                    lambda name: self.hosting.DescribeModel({"ModelName": name}))
         self.registry = Registry(self.tags, self.model)
@@ -141,7 +141,7 @@ class Service:
             try:
                 fault = faults.parse(json.loads(body or b"null"))
                 if fault.get("outcome") == "endpoint-status":
-                    self.hosting.put_status(fault["match"]["EndpointName"], fault["endpointStatus"], fault.get("reason"))
+                    self.hosting.put_status(fault["match"]["EndpointName"], fault["endpointStatus"], fault.get("reason"), fault.get("seconds"))
                 else:
                     self.faults.order(fault)
             except (ValueError, AwsError) as e:

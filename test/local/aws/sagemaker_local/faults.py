@@ -27,7 +27,8 @@ OUTCOMES = {
     "endpoint-failed": "the endpoint becomes Failed while it is created or updated",
     "endpoint-slow": "creating or updating the endpoint takes this many seconds longer",
     "update-rolls-back": "the update ends InService on the old configuration, RollingBack in between",
-    "endpoint-status": "the endpoint named in match.EndpointName is put into this status at once",
+    "update-rollback-fails": "the update ends UpdateRollbackFailed, RollingBack in between",
+    "endpoint-status": "the endpoint named in match.EndpointName is put into this status at once, with seconds for as long",
 }
 
 _MEMBERS = {

@@ -7,6 +7,7 @@ before it is used, and the routing is tried out at once.
 import importlib.metadata
 import time
 
+from .alarms import Alarms
 from .api import LOCAL_PREFIX, Service, request_id
 from .storage import Storage
 from . import resources, workflow
@@ -55,7 +56,8 @@ def install(state, port):
     _need(Timebox, "current_milli_time")
     Timebox.current_milli_time = staticmethod(lambda: time.thread_time() * 1000)
 
-    service = Service(state, Storage("127.0.0.1", port), lambda: (responses.get_account_id(), responses.get_region()))
+    service = Service(state, Storage("127.0.0.1", port), Alarms("127.0.0.1", port),
+                      lambda: (responses.get_account_id(), responses.get_region()))
     app.SERVICE_HANDLERS[SERVICE] = service.handle
     # The API comes with a target, the runtime with a signature whose scope is the service's name.
     router.SERVICE_PATTERNS[SERVICE] = {"target_prefixes": ["SageMaker."]}

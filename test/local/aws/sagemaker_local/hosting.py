@@ -9,6 +9,8 @@ import threading
 import time
 
 from . import listing, storage
+from .capture import Capture
+from .deployment import Plan, alarms_of, scaled
 from .errors import ValidationError, aws_error, reason
 from .serving import CannotServe, Server
 
@@ -16,16 +18,24 @@ logger = logging.getLogger("sagemaker.hosting")
 
 # How long a rollback can be seen. On AWS it takes minutes.
 ROLLBACK_SECONDS = 1
+# How often the alarms of an update are looked at. On AWS it is some 10 seconds.
+ALARM_POLL_SECONDS = 0.2
 
 STATUSES = ("OutOfService", "Creating", "Updating", "SystemUpdating", "RollingBack", "InService", "Deleting", "Failed",
             "UpdateRollbackFailed")
 _IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
+# What an update can retain of a variant, and UpdateEndpointWeightsAndCapacities change: by the members of a configuration.
+_DESIRED = {"DesiredInstanceCount": "InitialInstanceCount", "DesiredWeight": "InitialVariantWeight"}
+
 
 class Hosting:
-    def __init__(self, state, s3, scope, faults, tags, model):
+    def __init__(self, state, s3, alarms, scope, faults, tags):
         self._state = os.path.join(state, "endpoints")
-        self._s3, self._scope, self._faults, self._tags, self._model = s3, scope, faults, tags, model
+        self._s3, self._alarms, self._scope, self._faults, self._tags = s3, alarms, scope, faults, tags
+        self._capture = Capture(s3)
+        # Whether Application Auto Scaling has a target for the variant of the endpoint.
+        self.is_scaled = lambda endpoint, variant: False
         self._lock = threading.RLock()
         self._models, self._configs, self._endpoints = {}, {}, {}
         self._versions = 0
@@ -83,7 +93,7 @@ class Hosting:
             if name in self._configs:
                 raise aws_error("endpoint-config-exists", arn=arn)
             for variant in request["ProductionVariants"]:
-                self._find(self._models, "model", variant.get("ModelName", ""))
+                _check_variant(variant, self._find(self._models, "model", variant.get("ModelName", "")), request)
             self._configs[name] = {**_without(request, "Tags"), "EndpointConfigArn": arn, "CreationTime": _now()}
             self._tags.register(arn, request.get("Tags"))
         return {"EndpointConfigArn": arn}
@@ -107,11 +117,13 @@ class Hosting:
 
     def CreateEndpoint(self, request):
         name = request["EndpointName"]
+        self._check_alarms(request)
         with self._lock:
             arn = self._tags.arn("endpoint", name)
             if name in self._endpoints:
                 raise aws_error("endpoint-exists", arn=arn)
             version = self._version(name, request["EndpointConfigName"])
+            version.plan(request.get("DeploymentConfig"))
             endpoint = _Endpoint(name, arn, version.config_name, request)
             self._endpoints[name] = endpoint
             self._tags.register(arn, request.get("Tags"))
@@ -120,20 +132,40 @@ class Hosting:
 
     def UpdateEndpoint(self, request):
         name = request["EndpointName"]
+        self._check_alarms(request)
         with self._lock:
             endpoint = self._find(self._endpoints, "endpoint", name)
             version = self._version(name, request["EndpointConfigName"])
-            if endpoint.status in _IN_PROGRESS:
-                raise aws_error("endpoint-in-progress", arn=endpoint.arn)
-            if endpoint.status != "InService":
-                raise aws_error("endpoint-not-updatable", arn=endpoint.arn, status=endpoint.status)
-            if request.get("RetainAllVariantProperties") and endpoint.serving is not None:
+            self._check_updatable(endpoint)
+            self._check_change(endpoint, version)
+            retained = endpoint.last_deployment if request.get("RetainDeploymentConfig") else None
+            deployment = request.get("DeploymentConfig") or retained
+            plan = version.plan(deployment)
+            if request.get("RetainAllVariantProperties"):
                 version.retain(endpoint.serving, {p["VariantPropertyType"] for p in request.get("ExcludeRetainedVariantProperties", [])})
             endpoint.enter("Updating")
             endpoint.request = request
-            endpoint.pending = version
-            endpoint.pending_since = _now()
-        self._change(self._update, endpoint, version)
+            endpoint.last_deployment = deployment or endpoint.last_deployment
+            endpoint.pending, endpoint.pending_since, endpoint.pending_status = version, _now(), "Creating"
+        self._change(self._update, endpoint, version, plan)
+        return {"EndpointArn": endpoint.arn}
+
+    def UpdateEndpointWeightsAndCapacities(self, request):
+        with self._lock:
+            endpoint = self._find(self._endpoints, "endpoint", request["EndpointName"])
+            self._check_updatable(endpoint)
+            changes = {}
+            for desired in request["DesiredWeightsAndCapacities"]:
+                variant = next((v for v in endpoint.serving.variants if v["VariantName"] == desired["VariantName"]), None)
+                if variant is None:
+                    raise aws_error("variant-of-endpoint-not-found", variant=desired["VariantName"], arn=endpoint.arn)
+                if "ServerlessUpdateConfig" in desired:
+                    raise ValidationError("The local SageMaker does not change a ServerlessConfig but by UpdateEndpoint.")
+                changes[variant["VariantName"]] = {
+                    member: desired[wanted] for wanted, member in _DESIRED.items() if wanted in desired}
+            endpoint.enter("Updating")
+            endpoint.request = request
+        self._change(self._resize, endpoint, changes)
         return {"EndpointArn": endpoint.arn}
 
     def DescribeEndpoint(self, request):
@@ -163,9 +195,12 @@ class Hosting:
             serving = endpoint.serving if endpoint else None
             if serving is None:
                 raise aws_error("endpoint-not-invokable", name=name, account=account)
+            if endpoint.pending is not None and random.random() < endpoint.share:
+                serving = endpoint.pending
             server = serving.choose(request.get("TargetVariant"))
             if server is None:
                 raise aws_error("variant-not-found", variant=request["TargetVariant"], name=name, account=account)
+            capture = serving.capture
             server.begin()
         try:
             status, content_type, body = server.invoke(request)
@@ -180,15 +215,59 @@ class Hosting:
                 "LogStreamArn": f"arn:aws:logs:{region}:{account}:log-group:/aws/sagemaker/Endpoints/{name}",
             }
             raise error
+        if capture:
+            self._capture.take(capture, name, server.variant, request, content_type, body)
         return {"Body": body, "ContentType": content_type, "InvokedProductionVariant": server.variant}
 
-    def put_status(self, name, status, failure):
-        """A test puts the endpoint into a status."""
+    def put_status(self, name, status, failure, seconds=None):
+        """A test puts the endpoint into a status, for ever or for some seconds."""
         if status not in STATUSES:
             raise ValidationError(f"{status!r} is no endpoint status: {', '.join(STATUSES)}")
         with self._lock:
             endpoint = self._find(self._endpoints, "endpoint", name)
+            before = endpoint.status, endpoint.failure
             endpoint.enter(status, failure)
+            put = endpoint.modified
+        if seconds is not None:
+            def back():
+                with self._lock:
+                    if self._endpoints.get(name) is endpoint and endpoint.modified == put:
+                        endpoint.enter(*before)
+
+            timer = threading.Timer(seconds, back)
+            timer.daemon = True
+            timer.start()
+
+    def variant(self, name, variant):
+        """The description of an endpoint's variant with its type of instance, or None if there is none in service."""
+        with self._lock:
+            endpoint = self._endpoints.get(name)
+            if endpoint is None or endpoint.serving is None:
+                return None
+            return next((dict(v) for v in endpoint.serving.variants if v["VariantName"] == variant), None)
+
+    def _check_updatable(self, endpoint):
+        if endpoint.status in _IN_PROGRESS:
+            raise aws_error("endpoint-in-progress", arn=endpoint.arn)
+        if endpoint.status != "InService" or endpoint.serving is None:
+            raise aws_error("endpoint-not-updatable", arn=endpoint.arn, status=endpoint.status)
+
+    def _check_change(self, endpoint, version):
+        """Refuses what AWS does not change: the developer guide, "Serverless Inference" and "Automatic Scaling"."""
+        new = {v["VariantName"]: v for v in version.variants}
+        for old in endpoint.serving.variants:
+            name = old["VariantName"]
+            if "ServerlessConfig" not in old and "ServerlessConfig" in new.get(name, {}):
+                raise aws_error("endpoint-to-serverless", arn=endpoint.arn)
+            if self.is_scaled(endpoint.name, name) and new.get(name, {}).get("InstanceType") != old.get("InstanceType"):
+                raise aws_error("endpoint-scaled", arn=endpoint.arn, variant=name)
+
+    def _check_alarms(self, request):
+        """Not under the lock: it asks CloudWatch, which the emulator's loop serves, and that may wait for the lock."""
+        wanted = alarms_of(request.get("DeploymentConfig"))
+        missing = sorted(set(wanted) - set(self._alarms.states(wanted)))
+        if missing:
+            raise aws_error("deployment-alarm-not-found", alarms=", ".join(missing))
 
     # What happens after the answer.
 
@@ -207,36 +286,58 @@ class Hosting:
             endpoint.serving = version
             endpoint.enter("InService")
 
-    def _update(self, endpoint, version):
-        """Blue/green: the new processes start beside the old ones, which serve until the new ones are ready."""
-        ordered = self._outcome(endpoint, {"endpoint-failed", "endpoint-slow", "update-rolls-back"})
+    def _update(self, endpoint, version, plan):
+        """Blue/green: the new processes start beside the old ones, which serve until the new ones have the traffic."""
+        ordered = self._outcome(endpoint, {"endpoint-failed", "endpoint-slow", "update-rolls-back", "update-rollback-fails"})
         outcome = ordered["outcome"] if ordered else None
         try:
-            if outcome in ("endpoint-failed", "update-rolls-back"):
+            if outcome not in (None, "endpoint-slow"):
                 raise CannotServe(ordered.get("reason") or reason("endpoint-ping-failed", variant=version.variants[0]["VariantName"]))
             version.start(self._s3)
-        except CannotServe as failure:
-            version.stop()
-            if outcome == "endpoint-failed":
+            for share, seconds in plan.steps:
                 with self._lock:
+                    endpoint.share = share
+                    endpoint.pending_status = "ActivatingTraffic" if share < 1 else "Baking"
+                self._watch(plan.alarms, scaled(seconds))
+        except CannotServe as failure:
+            with self._lock:
+                endpoint.share = 0.0
+                if outcome == "endpoint-failed":
                     endpoint.pending = None
                     endpoint.enter("Failed", str(failure))
-                return
-            with self._lock:
-                endpoint.enter("RollingBack", str(failure))
-            time.sleep(ordered.get("seconds", ROLLBACK_SECONDS) if outcome == "update-rolls-back" else ROLLBACK_SECONDS)
-            with self._lock:
-                endpoint.pending = None
-                endpoint.enter("InService", str(failure))
+                else:
+                    endpoint.enter("RollingBack", str(failure))
+            version.stop()
+            if outcome != "endpoint-failed":
+                time.sleep((ordered or {}).get("seconds", ROLLBACK_SECONDS))
+                with self._lock:
+                    endpoint.pending = None
+                    endpoint.enter("UpdateRollbackFailed" if outcome == "update-rollback-fails" else "InService", str(failure))
             return
         with self._lock:
-            old, endpoint.serving, endpoint.pending = endpoint.serving, version, None
+            old, endpoint.serving, endpoint.pending, endpoint.share = endpoint.serving, version, None, 0.0
             endpoint.config_name = version.config_name
-            if "DeploymentConfig" in endpoint.request:
-                endpoint.last_deployment = endpoint.request["DeploymentConfig"]
             endpoint.enter("InService")
-        if old is not None:
-            old.stop()
+        old.stop()
+
+    def _watch(self, alarms, seconds):
+        """Waits, and raises when one of the alarms is in ALARM."""
+        deadline = time.monotonic() + seconds
+        while True:
+            tripped = sorted(name for name, state in self._alarms.states(alarms).items() if state == "ALARM")
+            if tripped:
+                raise CannotServe(reason("deployment-alarm", alarms=", ".join(tripped)))
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, ALARM_POLL_SECONDS) if alarms else left)
+
+    def _resize(self, endpoint, changes):
+        self._outcome(endpoint, {"endpoint-slow"})
+        with self._lock:
+            for variant in endpoint.serving.variants:
+                variant.update(changes.get(variant["VariantName"], {}))
+            endpoint.enter("InService")
 
     def _delete(self, endpoint):
         with self._lock:
@@ -271,7 +372,7 @@ class Hosting:
         models = {v["VariantName"]: self._find(self._models, "model", v["ModelName"]) for v in config["ProductionVariants"]}
         self._versions += 1
         variants = [dict(v) for v in config["ProductionVariants"]]
-        return _Version(config_name, variants, models, os.path.join(self._state, endpoint, str(self._versions)))
+        return _Version(config_name, variants, models, config.get("DataCaptureConfig"), os.path.join(self._state, endpoint, str(self._versions)))
 
     def _find(self, records, kind, name):
         if name not in records:
@@ -291,6 +392,8 @@ class _Endpoint:
         self.serving = None  # the version that answers
         self.pending = None  # the version of an update in progress
         self.pending_since = None
+        self.pending_status = "Creating"
+        self.share = 0.0  # of the traffic, that the pending version answers
         self.last_deployment = request.get("DeploymentConfig")
         self.created = _now()
         self.enter("Creating")
@@ -307,12 +410,15 @@ class _Endpoint:
             description["FailureReason"] = self.failure
         if self.serving is not None:
             description["ProductionVariants"] = self.serving.summaries()
+            if self.serving.capture:
+                description["DataCaptureConfig"] = _capture_summary(self.serving.capture)
         if self.last_deployment:
             description["LastDeploymentConfig"] = self.last_deployment
         if self.pending is not None:
+            status = [{"Status": self.pending_status, "StartTime": self.pending_since}]
             description["PendingDeploymentSummary"] = {
                 "EndpointConfigName": self.pending.config_name, "StartTime": self.pending_since,
-                "ProductionVariants": [{"VariantName": v["VariantName"]} for v in self.pending.variants],
+                "ProductionVariants": [{**v, "VariantStatus": status} for v in self.pending.summaries()],
             }
         return description
 
@@ -320,18 +426,25 @@ class _Endpoint:
 class _Version:
     """The processes of one endpoint configuration, one for each variant."""
 
-    def __init__(self, config_name, variants, models, folder):
-        self.config_name, self.variants, self._models, self._folder = config_name, variants, models, folder
+    def __init__(self, config_name, variants, models, capture, folder):
+        self.config_name, self.variants, self._models, self.capture, self._folder = config_name, variants, models, capture, folder
         self._servers = {}
 
     def retain(self, old, excluded):
         """Takes over what the old version's variants of the same names had, whatever the new configuration says."""
+        if "DataCaptureConfig" not in excluded:
+            self.capture = old.capture
         before = {v["VariantName"]: v for v in old.variants}
         for variant in self.variants:
-            for kind, member in (("DesiredInstanceCount", "InitialInstanceCount"), ("DesiredWeight", "InitialVariantWeight")):
+            for kind, member in _DESIRED.items():
                 kept = before.get(variant["VariantName"], {})
-                if kind not in excluded and member in kept:
+                if kind not in excluded and member in kept and member in variant:
                     variant[member] = kept[member]
+
+    def plan(self, deployment):
+        """How a deployment configuration brings this version into service."""
+        return Plan(deployment, sum(v.get("InitialInstanceCount", 0) for v in self.variants),
+                    any("ServerlessConfig" in v for v in self.variants))
 
     def start(self, s3):
         for variant in self.variants:
@@ -372,6 +485,32 @@ class _Version:
                 summary["CurrentInstanceCount"] = summary["DesiredInstanceCount"] = variant.get("InitialInstanceCount", 1)
             found.append(summary)
         return found
+
+
+def _check_variant(variant, model, config):
+    """What the API model can't say of a variant."""
+    serverless = variant.get("ServerlessConfig")
+    if serverless is None:
+        if "InstanceType" not in variant or "InitialInstanceCount" not in variant:
+            raise aws_error("variant-without-instances", variant=variant["VariantName"])
+        return
+    if "InstanceType" in variant or "InitialInstanceCount" in variant:
+        raise aws_error("variant-serverless-instances", variant=variant["VariantName"])
+    if serverless["MemorySizeInMB"] % 1024:
+        raise aws_error("variant-serverless-memory", memory=serverless["MemorySizeInMB"])
+    for feature, used in (("DataCaptureConfig", "DataCaptureConfig" in config), ("VpcConfig", "VpcConfig" in model),
+                          ("EnableNetworkIsolation", model.get("EnableNetworkIsolation"))):
+        if used:
+            raise aws_error("variant-serverless-feature", feature=feature)
+
+
+def _capture_summary(config):
+    enabled = config.get("EnableCapture", True)
+    return {
+        "EnableCapture": enabled, "CaptureStatus": "Started" if enabled else "Stopped",
+        "CurrentSamplingPercentage": config["InitialSamplingPercentage"], "DestinationS3Uri": config["DestinationS3Uri"],
+        "KmsKeyId": config.get("KmsKeyId", ""),
+    }
 
 
 def _without(request, *members):

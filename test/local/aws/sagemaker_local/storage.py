@@ -116,6 +116,13 @@ class Storage:
             raise aws_error("no-input-objects", uri=uri, region=region, role=role, bucket=bucket)
         return found
 
+    def write(self, body, uri, headers):
+        bucket, key = split(uri)
+        response = self._request("PUT", bucket, key, body=body, headers=headers)
+        answer = response.read()
+        if response.status != 200:
+            raise StorageError(f"writing {uri}: {_explain(response, answer)}")
+
     def inputs(self, source):
         """The objects of an S3DataSource, as (uri, path below the channel's folder)."""
         uri = source["S3Uri"]
