@@ -166,31 +166,60 @@ func write(ctx context.Context, bucket *objects.Bucket, runs []ascending, key st
 	if len(runs) == 0 {
 		return nil, nil //nolint:nilnil // no digests, no file
 	}
+	out := newDigestFile(ctx, bucket, key)
+	return out.close(merge(runs, out.add))
+}
+
+// digestFile is a file that is being written.
+type digestFile struct {
+	object *objects.Writer
+	out    *bufio.Writer
+	keys   int64
+	buffer [Size]byte
+}
+
+func newDigestFile(ctx context.Context, bucket *objects.Bucket, key string) *digestFile {
 	object := bucket.NewWriter(ctx, key, contentType)
-	out := bufio.NewWriterSize(object, blockBytes)
-	var keys int64
-	var buffer [Size]byte
-	err := merge(runs, func(d Digest) error {
-		keys++
-		_, err := out.Write(d.append(buffer[:0]))
-		return err
-	})
+	return &digestFile{object: object, out: bufio.NewWriterSize(object, blockBytes)}
+}
+
+func (f *digestFile) add(d Digest) error {
+	f.keys++
+	_, err := f.out.Write(d.append(f.buffer[:0]))
+	return err
+}
+
+// close ends the file, or takes it back after an error.
+func (f *digestFile) close(err error) (*manifest.KeyFile, error) {
 	if err == nil {
-		err = out.Flush()
+		err = f.out.Flush()
 	}
 	if err != nil {
-		object.Abort() //nolint:contextcheck // a writer keeps the context that it was made with
+		f.object.Abort()
 		return nil, err
 	}
-	written, err := object.Close() //nolint:contextcheck // as above
+	written, err := f.object.Close()
 	if err != nil {
 		return nil, err
 	}
-	return &manifest.KeyFile{Object: written, Keys: keys}, nil
+	return &manifest.KeyFile{Object: written, Keys: f.keys}, nil
 }
 
 // merge gives the digests of all runs in ascending order, and a *DuplicateError for one that comes twice.
 func merge(runs []ascending, each func(Digest) error) error {
+	var last Digest
+	lastName, began := "", false
+	return ordered(runs, func(d Digest, name string) error {
+		if began && d == last {
+			return &DuplicateError{Digest: last, Files: [2]string{lastName, name}}
+		}
+		last, lastName, began = d, name, true
+		return each(d)
+	})
+}
+
+// ordered gives the digests of all runs in ascending order, with the name of the run that each is in.
+func ordered(runs []ascending, each func(d Digest, name string) error) error {
 	type source struct {
 		ascending
 		first Digest
@@ -226,15 +255,9 @@ func merge(runs []ascending, each func(Digest) error) error {
 	for i := len(sources)/2 - 1; i >= 0; i-- {
 		sink(i)
 	}
-	var last Digest
-	lastName, began := "", false
 	for len(sources) > 0 {
 		top := &sources[0]
-		if began && top.first == last {
-			return &DuplicateError{Digest: last, Files: [2]string{lastName, top.name()}}
-		}
-		last, lastName, began = top.first, top.name(), true
-		if err := each(last); err != nil {
+		if err := each(top.first, top.name()); err != nil {
 			return err
 		}
 		d, err := top.next()
