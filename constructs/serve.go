@@ -121,6 +121,7 @@ func (f *flow) update() map[string]any {
 func (f *flow) smokeTest(served, wrong awsstepfunctions.IChainable) awsstepfunctions.IChainable {
 	test := f.invoke("Smoke test", f.props.Evaluate, map[string]any{
 		"command": "smoke", "run": jsonata(`$run`), "job": jsonata(`$job`), "endpoint": f.props.Name,
+		"manifest": jsonata(`$string(` + input + `.manifest)`),
 	}, taskProps{
 		comment: "Rows of the hold-out, asked of the endpoint and compared with what the batch transform gave.",
 		step:    stepSmoke,

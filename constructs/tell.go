@@ -79,7 +79,7 @@ func (f *flow) end() awsstepfunctions.IChainable {
 	if f.ending != nil {
 		return f.ending
 	}
-	ended := awsstepfunctions.Succeed_Jsonata(f.scope, jsii.String("Ended"), &awsstepfunctions.SucceedJsonataProps{Outputs: f.output()})
+	ended := awsstepfunctions.Pass_Jsonata(f.scope, jsii.String("Ended"), &awsstepfunctions.PassJsonataProps{Outputs: f.output()})
 	failed := awsstepfunctions.Fail_Jsonata(f.scope, jsii.String("Failed"), &awsstepfunctions.FailJsonataProps{
 		Error: jsii.String(jsonata(`$failure.error`)),
 		Cause: jsii.String(jsonata(`$failure.step & ': ' & $failure.cause`)),

@@ -124,7 +124,7 @@ func newMapWorld(t *testing.T) *mapWorld {
 			FunctionName: aws.String(name), Runtime: lambdatypes.RuntimeProvidedal2023, Handler: aws.String("bootstrap"),
 			Role: aws.String("arn:aws:iam::" + emulator.Account + ":role/function"), Timeout: aws.Int32(30),
 			Code:        &lambdatypes.FunctionCode{ZipFile: zipped(t, map[string][]byte{"bootstrap": compiled(t, program), pipeline.FileName: spec})},
-			Environment: &lambdatypes.Environment{Variables: map[string]string{"BUCKET": bucketName, "TOPIC_ARN": topicARN}},
+			Environment: &lambdatypes.Environment{Variables: map[string]string{"BUCKET": bucketName, "DATA_BUCKET": bucketName, "TOPIC_ARN": topicARN}},
 		})
 		ok(t, err)
 	}

@@ -8,12 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
@@ -26,7 +30,9 @@ import (
 
 	"sagemaker-datapipeline/constructs"
 	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/run"
+	"sagemaker-datapipeline/lambda/signature"
 	"sagemaker-datapipeline/test/local/emulator"
 )
 
@@ -42,7 +48,10 @@ type lab struct {
 	sm       *sagemaker.Client
 	runtime  *sagemakerruntime.Client
 	sqs      *sqs.Client
+	lambda   *lambda.Client
 	queue    string
+	// programs is the folder of the functions' programs.
+	programs string
 
 	// oldModel is the artifact of the model that other people have in service.
 	oldModel string
@@ -67,6 +76,8 @@ func newLab(t *testing.T, waitScale string) *lab {
 		sm:       sagemaker.NewFromConfig(cfg),
 		runtime:  sagemakerruntime.NewFromConfig(cfg),
 		sqs:      sqs.NewFromConfig(cfg),
+		lambda:   lambda.NewFromConfig(cfg),
+		programs: buildFunctions(t),
 	}
 	ctx := t.Context()
 	_, err := l.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucketName)})
@@ -85,13 +96,22 @@ func newLab(t *testing.T, waitScale string) *lab {
 	return l
 }
 
-// deploy makes the stack of a pipeline by CloudFormation and gives the ARN of its state machine.
+// deploy makes the stack of a pipeline by CloudFormation, with the functions that its workflow calls, and gives the ARN of its state
+// machine.
 func (l *lab) deploy(t *testing.T, pipeline string) string {
 	t.Helper()
 	name := prefix(pipeline)
+	if spec, calls := specs[pipeline]; calls {
+		l.put(t, codeKey(pipeline), string(l.code(t, spec)))
+		t.Cleanup(func() { l.endFunctions(t, name) })
+	}
 	body, err := json.Marshal(templates[name])
 	ok(t, err)
-	_, err = l.cfn.CreateStack(t.Context(), &cloudformation.CreateStackInput{StackName: aws.String(name), TemplateBody: aws.String(string(body))})
+	// CloudFormation takes 51,200 bytes in a request, and more in the bucket.
+	l.put(t, "templates/"+name+".json", string(body))
+	_, err = l.cfn.CreateStack(t.Context(), &cloudformation.CreateStackInput{
+		StackName: aws.String(name), TemplateURL: aws.String(fmt.Sprintf("%s/%s/templates/%s.json", l.emulator.URL, bucketName, name)),
+	})
 	ok(t, err)
 	ok(t, cloudformation.NewStackCreateCompleteWaiter(l.cfn, func(o *cloudformation.StackCreateCompleteWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 100*time.Millisecond, time.Second
@@ -99,30 +119,86 @@ func (l *lab) deploy(t *testing.T, pipeline string) string {
 	return fmt.Sprintf("arn:aws:states:%s:%s:stateMachine:%s", emulator.Region, emulator.Account, name)
 }
 
-// export puts what the export of a run leaves into the bucket, and gives the input of the execution.
-func (l *lab) export(t *testing.T, pipeline string) map[string]any {
+// code is the deployment package of a pipeline's functions: the spec, and a script that puts the function's program beside it, where
+// it looks for the spec. The programs are the real ones; but compressing them for each of the many pipelines would take minutes.
+func (l *lab) code(t *testing.T, spec pipeline.Spec) []byte {
 	t.Helper()
-	id, err := run.ParseID(first)
+	b, err := json.Marshal(spec)
+	ok(t, err)
+	return zipped(t, map[string][]byte{pipeline.FileName: b, "bootstrap": []byte(`#!/bin/sh
+program=${AWS_LAMBDA_FUNCTION_NAME##*-}
+[ -e "$program" ] || ln "` + l.programs + `/$program" "$program" 2>/dev/null
+exec "$PWD/$program"
+`)})
+}
+
+// endFunctions ends the processes of a pipeline's functions: MiniStack keeps one of each function waiting.
+func (l *lab) endFunctions(t *testing.T, name string) {
+	for _, kind := range functions {
+		_, err := l.lambda.DeleteFunction(context.WithoutCancel(t.Context()), &lambda.DeleteFunctionInput{FunctionName: aws.String(name + "-" + kind)})
+		if err != nil {
+			t.Errorf("ending the function %s of %s: %v", kind, name, err)
+		}
+	}
+}
+
+// buildFunctions compiles the programs of the workflow's functions into a folder.
+func buildFunctions(t *testing.T) string {
+	t.Helper()
+	// Beside the emulator's own copies of deployment packages, so that a program can be linked to them.
+	folder, err := os.MkdirTemp("", "workflow-test-functions-")
+	ok(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	for _, kind := range functions {
+		program := compiled(t, "sagemaker-datapipeline/lambda/"+kind)
+		ok(t, os.WriteFile(filepath.Join(folder, kind), program, 0o755))
+	}
+	return folder
+}
+
+// export puts what the export of a run leaves into the bucket, and gives the input of the execution.
+func (l *lab) export(t *testing.T, pipeline, runID string) map[string]any {
+	t.Helper()
+	id, err := run.ParseID(runID)
 	ok(t, err)
 	const attempt = "1"
+	spec := specs[pipeline]
 	m := manifest.Manifest{
-		Version: manifest.Version, Pipeline: pipeline, Run: id, ScheduledTime: id.Time(), Rows: labelledRows,
-		Channels: map[string]manifest.Channel{},
-		Smoke:    manifest.Smoke{ContentType: "text/csv", Body: "0.9,0.1"},
+		Version: manifest.Version, Project: spec.Project, Environment: spec.Environment, Pipeline: pipeline,
+		Run: id, ScheduledTime: id.Time(), Attempt: attempt, StartedAt: id.Time(), CommittedAt: id.Time(),
+		SpecSHA256: spec.Hash(), QuerySHA256: strings.Repeat("0", 64), SchemaSHA256: strings.Repeat("1", 64),
+		Plan: manifest.Plan{Key: manifest.RunsPrefix(pipeline) + runID + "/plan.json", ETag: "1", Partitions: 1, Segments: 1},
+		Load: "full", Generation: 1, Rows: labelledRows, Channels: map[string]manifest.Channel{},
+		Smoke: manifest.Smoke{ContentType: "text/csv", Body: "0.9,0.1"},
 	}
 	runs := manifest.RunsPrefix(pipeline)
 	for seed, channel := range []string{manifest.Train, manifest.Validation} {
 		listed, other := manifest.ChannelKey(pipeline, id, attempt, channel, 0), manifest.ChannelKey(pipeline, id, "2", channel, 0)
-		l.put(t, listed, rows(uint64(seed), labelledRows/2, 0.6))
+		file := l.put(t, listed, rows(uint64(seed), labelledRows/2, 0.6))
 		l.put(t, other, "this,is,no,number\n")
+		m.Files = append(m.Files, manifest.File{Object: file, Format: "csv", Channel: channel, Rows: labelledRows / 2})
 		key := manifest.ChannelManifestKey(pipeline, id, attempt, channel)
-		m.Channels[channel] = manifest.Channel{Manifest: l.put(t, key, fmt.Sprintf(`[{"prefix":"s3://%s/%s"},%q]`, bucketName, runs, strings.TrimPrefix(listed, runs)))}
+		m.Channels[channel] = manifest.Channel{
+			Manifest: l.put(t, key, fmt.Sprintf(`[{"prefix":"s3://%s/%s"},%q]`, bucketName, runs, strings.TrimPrefix(listed, runs))),
+			Rows:     labelledRows / 2, Bytes: file.Bytes, Files: 1,
+		}
 	}
-	m.Signature = new(l.put(t, manifest.SignatureKey(pipeline, id, attempt), `{"version":1}`))
+	sign, err := json.Marshal(signature.Signature{
+		Version: signature.Version, Pipeline: pipeline, Task: string(spec.Dataset.Task), Label: "Y",
+		Features: []signature.Feature{{Name: "A", SQLType: "float"}, {Name: "B", SQLType: "float"}},
+	})
+	ok(t, err)
+	m.Signature = new(l.put(t, manifest.SignatureKey(pipeline, id, attempt), string(sign)))
+	committed, err := json.Marshal(m)
+	ok(t, err)
+	l.put(t, manifest.Key(pipeline, id, attempt), string(committed))
 	b, err := json.Marshal(m.ExecutionInput(bucketName))
 	ok(t, err)
 	var input map[string]any
 	ok(t, json.Unmarshal(b, &input))
+	if spec.Gate != nil {
+		input["holdout"] = spec.Gate.Holdout
+	}
 	return input
 }
 
@@ -325,6 +401,9 @@ func (l *lab) trainOld(t *testing.T) string {
 	}
 }
 
+// executionARN is what a notice says about where to look.
+var executionARN = regexp.MustCompile(`arn:aws:states:[a-z0-9-]+:[0-9]+:execution:[A-Za-z0-9:-]+`)
+
 // notices are what the topic's readers got, by the ARN of the execution that each notice names.
 func (l *lab) notices(t *testing.T) map[string][]notice {
 	t.Helper()
@@ -345,7 +424,7 @@ func (l *lab) notices(t *testing.T) map[string][]notice {
 			for name, a := range envelope.MessageAttributes {
 				n.attributes[name] = a.Value
 			}
-			_, execution, _ := strings.Cut(n.message, "Execution: ")
+			execution := executionARN.FindString(n.message)
 			found[execution] = append(found[execution], n)
 			_, err := l.sqs.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: aws.String(l.queue), ReceiptHandle: m.ReceiptHandle})
 			ok(t, err)

@@ -3,6 +3,7 @@
 package workflow
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -15,10 +16,12 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssagemaker"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/jsii-runtime-go"
 
 	"sagemaker-datapipeline/constructs"
+	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/test/local/emulator"
 )
 
@@ -33,6 +36,9 @@ const (
 // templates are the synthesised stacks by their names: one of a workflow for each situation, and some more to look at.
 // They are made once, before the first test: jsii is single-threaded.
 var templates = map[string]map[string]any{}
+
+// specs are those of the pipelines whose workflows call functions.
+var specs = map[string]pipeline.Spec{}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -93,15 +99,15 @@ func synthesise() (err error) {
 }
 
 // workflowStack is a stack of a workflow alone. Polls are a second; the local AWS makes it a tenth of that.
-func workflowStack(app awscdk.App, pipeline string, change func(awscdk.Stack, *constructs.WorkflowProps)) {
-	stack := awscdk.NewStack(app, jsii.String(prefix(pipeline)), &awscdk.StackProps{
+func workflowStack(app awscdk.App, name string, change func(awscdk.Stack, *constructs.WorkflowProps)) {
+	stack := awscdk.NewStack(app, jsii.String(prefix(name)), &awscdk.StackProps{
 		Env: &awscdk.Environment{Account: jsii.String(emulator.Account), Region: jsii.String(emulator.Region)},
-		// Nothing here has assets, so nothing has to be bootstrapped.
+		// Nothing here has assets, so nothing has to be bootstrapped: the functions' code is an object that the lab puts.
 		Synthesizer: awscdk.NewDefaultStackSynthesizer(&awscdk.DefaultStackSynthesizerProps{GenerateBootstrapVersionRule: jsii.Bool(false)}),
 	})
 	props := &constructs.WorkflowProps{
-		Name:     prefix(pipeline),
-		Pipeline: pipeline,
+		Name:     prefix(name),
+		Pipeline: name,
 		Bucket:   awss3.Bucket_FromBucketName(stack, jsii.String("Bucket"), jsii.String(bucketName)),
 		Topic:    awssns.Topic_FromTopicArn(stack, jsii.String("Topic"), jsii.String(topicARN)),
 		Training: constructs.TrainingProps{
@@ -116,7 +122,44 @@ func workflowStack(app awscdk.App, pipeline string, change func(awscdk.Stack, *c
 	if change != nil {
 		change(stack, props)
 	}
+	spec := specOf(name, props)
+	specs[name] = spec
+	code := func(id string) awslambda.Code {
+		return awslambda.Code_FromBucket(awss3.Bucket_FromBucketName(stack, jsii.String(id+"Code"), jsii.String(bucketName)), jsii.String(codeKey(name)), nil)
+	}
+	props.Evaluate = constructs.NewEvaluate(stack, "Evaluate", &constructs.EvaluateProps{
+		Name: prefix(name) + "-evaluate", Spec: spec, Bucket: props.Bucket, EncryptionKey: props.EncryptionKey,
+		Architecture: constructs.HostArchitecture, Code: code("Evaluate"), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+	}).Function
+	props.Release = constructs.NewRelease(stack, "Release", &constructs.ReleaseProps{
+		Name: prefix(name) + "-release", Spec: spec, Bucket: props.Bucket, EncryptionKey: props.EncryptionKey,
+		Architecture: constructs.HostArchitecture, Code: code("Release"), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+	}).Function
+	props.Notify = constructs.NewNotify(stack, "Notify", &constructs.NotifyProps{
+		Name: prefix(name) + "-notify", Spec: spec, Bucket: props.Bucket, EncryptionKey: props.EncryptionKey, Topic: props.Topic,
+		Architecture: constructs.HostArchitecture, Code: code("Notify"), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+	}).Function
+	awssagemaker.NewCfnModelPackageGroup(stack, jsii.String("ModelPackages"), &awssagemaker.CfnModelPackageGroupProps{ModelPackageGroupName: jsii.String(prefix(name))})
 	constructs.NewWorkflow(stack, "Workflow", props)
+}
+
+// functions are those that a workflow calls.
+var functions = []string{"evaluate", "release", "notify"}
+
+// codeKey is where the code of a pipeline's functions is.
+func codeKey(name string) string { return "code/" + name + ".zip" }
+
+// specOf is the spec of the pipeline that a workflow belongs to.
+func specOf(name string, props *constructs.WorkflowProps) pipeline.Spec {
+	return pipeline.Spec{
+		Version: pipeline.Version, Project: "ml", Environment: "test", Pipeline: name,
+		Source: pipeline.Source{Table: "dbo.Rows", Load: pipeline.Full},
+		Dataset: pipeline.Dataset{
+			Task: pipeline.Binary, Format: pipeline.CSV, Key: []string{"Id"}, Label: "Y", Features: []string{"A", "B"},
+			Split: pipeline.Split{Train: 0.5, Validation: 0.5},
+		},
+		Gate: props.Gate, Deploy: cmp.Or(props.Endpoint.Kind, pipeline.Endpoint),
+	}
 }
 
 // exportMapStack is a stack of the state machine of large exports alone, around functions that the test creates.

@@ -379,7 +379,7 @@ type end struct {
 // play deploys the situation's workflow, brings the situation about and executes the run.
 func (l *lab) play(t *testing.T, s situation) end {
 	e := end{machine: l.deploy(t, s.pipeline)}
-	input := l.export(t, s.pipeline)
+	input := l.export(t, s.pipeline, first)
 	if s.executed {
 		if r := l.execute(t, e.machine, "before", input, nil); r.error != "" {
 			t.Fatalf("the execution before failed: %s: %s", r.error, r.cause)
@@ -426,8 +426,7 @@ func (l *lab) play(t *testing.T, s situation) end {
 func (l *lab) playBoth(t *testing.T, both *[2]result) {
 	machine := l.deploy(t, "plain")
 	for i, id := range []string{first, second} {
-		input := l.export(t, "plain")
-		input["run"] = id // on the same data: what differs is the names
+		input := l.export(t, "plain", id)
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
 			both[i] = l.execute(t, machine, id, input, nil)
@@ -438,13 +437,10 @@ func (l *lab) playBoth(t *testing.T, both *[2]result) {
 // playLate executes a run, and then one that was scheduled before it.
 func (l *lab) playLate(t *testing.T) result {
 	machine := l.deploy(t, "late")
-	input := l.export(t, "late")
-	input["run"] = second
-	if r := l.execute(t, machine, second, input, nil); r.error != "" {
+	if r := l.execute(t, machine, second, l.export(t, "late", second), nil); r.error != "" {
 		t.Fatalf("the later run failed: %s: %s", r.error, r.cause)
 	}
-	input["run"] = first
-	return l.execute(t, machine, first, input, nil)
+	return l.execute(t, machine, first, l.export(t, "late", first), nil)
 }
 
 func check(t *testing.T, s situation, e end, notices []notice) {
