@@ -1,5 +1,5 @@
 // Command export is the function that the schedule invokes: it exports one run and starts its workflow. It is also what the distributed map
-// invokes for each partition, and what people ask for status, doctor, rebaseline and sweep. What it does is in lambda/internal/export; here it
+// invokes for each partition, and what people ask for status, doctor, rebaseline, sweep, pause and resume. What it does is in lambda/internal/export; here it
 // meets AWS.
 package main
 
@@ -93,6 +93,10 @@ func handle(ctx context.Context, setUp func() (*function, error), body []byte, r
 		return f.Status(ctx)
 	case export.Sweep:
 		return f.Sweep(ctx)
+	case export.PausePipeline:
+		return f.Pause(ctx, event)
+	case export.ResumePipeline:
+		return f.Resume(ctx, event)
 	}
 	return f.Run(ctx, event, requestID)
 }

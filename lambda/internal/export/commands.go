@@ -9,6 +9,7 @@ import (
 	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/internal/ledger"
 	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/pause"
 )
 
 // State is what is committed of the pipeline, in short.
@@ -16,6 +17,10 @@ type State struct {
 	Head head.Head `json:"head"`
 	// Newest is the newest commit without its files; nil before the first.
 	Newest *manifest.Manifest `json:"newest,omitempty"`
+	// Pause is the one that holds now; nil: the pipeline isn't paused.
+	Pause *pause.Pause `json:"pause,omitempty"`
+	// Training is the last that was started, where not each run is trained on; nil before the first.
+	Training *Training `json:"training,omitempty"`
 }
 
 // Status says what is committed.
@@ -25,6 +30,14 @@ func (e *Exporter) Status(ctx context.Context) (State, error) {
 		return State{}, err
 	}
 	s := State{Head: h.Head}
+	if s.Pause, err = e.paused(ctx); err != nil {
+		return State{}, err
+	}
+	if e.Spec.When != nil {
+		if s.Training, _, err = e.lastTraining(ctx); err != nil {
+			return State{}, err
+		}
+	}
 	if h.Manifest == nil {
 		return s, nil
 	}

@@ -21,10 +21,11 @@ type Event struct {
 	// Plan and Partition say what the map's functions read, and its last step commits.
 	Plan      PlanRef `json:"plan,omitzero"`
 	Partition string  `json:"partition,omitempty"`
-	// Reason, By and KeepWatermark belong to Rebaseline.
+	// Reason and By belong to what people decide, KeepWatermark to RebaselinePipeline and Until, an RFC 3339 time, to PausePipeline.
 	Reason        string `json:"reason,omitempty"`
 	By            string `json:"by,omitempty"`
 	KeepWatermark bool   `json:"keepWatermark,omitempty"`
+	Until         string `json:"until,omitempty"`
 
 	// Source is "aws.cloudformation" when the stack was deployed.
 	Source string `json:"source,omitempty"`
@@ -53,6 +54,10 @@ const (
 	Status Command = "status"
 	// Sweep deletes what attempts left that nothing names.
 	Sweep Command = "sweep"
+	// PausePipeline keeps ticks from reading and starting anything, until a moment.
+	PausePipeline Command = "pause"
+	// ResumePipeline ends a pause.
+	ResumePipeline Command = "resume"
 )
 
 const deployed = "aws.cloudformation"
@@ -94,9 +99,20 @@ func DecodeEvent(b []byte, now time.Time) (Event, error) {
 		if e.Reason == "" || e.By == "" {
 			return Event{}, fmt.Errorf(`the command %q needs "reason" and "by": they are written into the pipeline's head`, e.Command)
 		}
+	case PausePipeline:
+		if e.Reason == "" || e.By == "" {
+			return Event{}, fmt.Errorf(`the command %q needs "reason", "by" and "until": the ticks that it ends say them`, e.Command)
+		}
+		if _, err := e.until(now); err != nil {
+			return Event{}, fmt.Errorf("the command %q: %w", e.Command, err)
+		}
+	case ResumePipeline:
+		if e.By == "" {
+			return Event{}, fmt.Errorf(`the command %q needs "by": it is written where the pause was`, e.Command)
+		}
 	case Doctor, Status, Sweep:
 	default:
-		return Event{}, fmt.Errorf("the command %q is not one of doctor, status, rebaseline, sweep, partition, commit", e.Command)
+		return Event{}, fmt.Errorf("the command %q is not one of doctor, status, rebaseline, sweep, pause, resume, partition, commit", e.Command)
 	}
 	return e, nil
 }

@@ -89,6 +89,8 @@ const (
 	OutsideHours Outcome = "outside allowed hours"
 	// Busy: the run before is still reading the database. The next run after it reads what this one would have.
 	Busy Outcome = "busy"
+	// Paused: a person has paused the pipeline. The first run after the pause reads what this one would have.
+	Paused Outcome = "paused"
 )
 
 // Result is what the function answers.
@@ -134,6 +136,9 @@ func (e *Exporter) end(log *slog.Logger, id run.ID, result Result, err error) (R
 }
 
 func (e *Exporter) make(ctx context.Context, log *slog.Logger, id run.ID, backfill bool, attempt string, until time.Time) (Result, error) {
+	if err := e.heed(ctx); err != nil {
+		return Result{}, err
+	}
 	h, err := e.ledger().Head(ctx)
 	if err != nil {
 		return Result{}, err
@@ -309,7 +314,7 @@ func (e *Exporter) tidy(ctx context.Context, log *slog.Logger) {
 
 func day(id run.ID) string { return id.Time().Format(time.DateOnly) }
 
-// start starts the workflow of a committed run, unless later runs are committed: theirs is the model that is wanted.
+// start starts the workflow of a committed run if a training is due, unless later runs are committed: theirs is the model that is wanted.
 func (e *Exporter) start(ctx context.Context, log *slog.Logger, c ledger.Commit, outcome Outcome) (Result, error) {
 	result := Result{Outcome: outcome, Generation: c.Generation, Rows: c.Rows, Bytes: c.Bytes, Files: len(c.Files), Manifest: c.Ref.Key}
 	if e.Workflow == nil {
@@ -326,7 +331,19 @@ func (e *Exporter) start(ctx context.Context, log *slog.Logger, c ledger.Commit,
 		result.Detail = fmt.Sprintf("run %s is later, so no workflow is started for this one", h.Run)
 		return result, nil
 	}
-	input, err := json.Marshal(c.ExecutionInput(e.Bucket.Name()))
+	due, why, err := e.due(ctx, c)
+	if err != nil {
+		return Result{}, fmt.Errorf("the run is committed, looking whether it is to be trained on: %w: invoke the function again with the same scheduledTime", err)
+	}
+	if !due {
+		result.Detail = why
+		return result, nil
+	}
+	execution := c.ExecutionInput(e.Bucket.Name())
+	if gate := e.Spec.Gate; gate != nil {
+		execution.Holdout = gate.Holdout
+	}
+	input, err := json.Marshal(execution)
 	if err != nil {
 		return Result{}, fmt.Errorf("encoding the workflow's input: %w", err)
 	}
@@ -334,6 +351,9 @@ func (e *Exporter) start(ctx context.Context, log *slog.Logger, c ledger.Commit,
 		return Result{}, fmt.Errorf("the run is committed, starting its workflow: %w: invoke the function again with the same scheduledTime, nothing is exported twice", err)
 	}
 	log.Info("workflow started", "phase", "start", "execution", result.ExecutionARN)
+	if err := e.trained(ctx, c); err != nil {
+		return Result{}, fmt.Errorf("the workflow is started, writing down that it was: %w: invoke the function again with the same scheduledTime, it is started once", err)
+	}
 	return result, nil
 }
 
