@@ -36,6 +36,8 @@ type EndpointProps struct {
 	// Alarms roll an update back. One to ten.
 	// Default: none; an update is rolled back only if the machines don't come up.
 	Alarms []awscloudwatch.IAlarm
+	// KeyColumns is how many columns of the key each row of the channel "batch" begins with. Needed with the kind pipeline.Batch.
+	KeyColumns int
 	// Capture writes what the endpoint is asked and answers to the bucket.
 	// Default: nothing is captured.
 	Capture *CaptureProps
@@ -234,7 +236,7 @@ func (f *flow) deployPermissions() []awsiam.PolicyStatement {
 		allow("MakeModels", []string{"sagemaker:CreateModel", "sagemaker:DescribeModel", "sagemaker:AddTags"}, f.named("model")),
 	}
 	if f.props.Endpoint.Kind == pipeline.Batch {
-		return append(statements, f.batchPermissions()...)
+		return statements
 	}
 	endpoint := f.resource("endpoint", f.props.Name)
 	configs := []string{"sagemaker:CreateEndpointConfig", "sagemaker:AddTags"}
@@ -260,10 +262,22 @@ func (f *flow) newModelRole() awsiam.Role {
 	if f.key != nil {
 		statements = append(statements, allow("OpenObjects", []string{"kms:Decrypt"}, f.key.KeyArn()))
 	}
-	groups := []string{"/aws/sagemaker/Endpoints/" + f.props.Name}
-	if f.props.Gate != nil {
+	statements = append(statements, f.capturePermissions()...)
+	var groups []string
+	if f.props.Endpoint.Kind != pipeline.Batch {
+		groups = append(groups, "/aws/sagemaker/Endpoints/"+f.props.Name)
+	}
+	if f.scoresFiles() {
 		statements = append(statements, f.scoreModelPermissions()...)
 		groups = append(groups, transformJob.logGroup)
 	}
 	return f.newJobRole("ModelRole", "Models of "+f.props.Name, statements, groups...)
 }
+
+// servesOnSealedDisks says whether the endpoint has machines whose disks take a key.
+func (f *flow) servesOnSealedDisks() bool {
+	return f.props.Endpoint.Kind == pipeline.Endpoint && !hasLocalDisk(f.props.Endpoint.InstanceType)
+}
+
+// scoresFiles says whether the models score files, hold-outs or batches.
+func (f *flow) scoresFiles() bool { return f.props.Gate != nil || f.props.Endpoint.Kind == pipeline.Batch }

@@ -33,6 +33,12 @@ func (p EndpointProps) withDefaults(name string) EndpointProps {
 	if (p.Kind == pipeline.Serverless) != (p.Serverless != nil) {
 		refuse("is of the kind %q: the size of a serverless endpoint comes with the kind %q, and only with it", p.Kind, pipeline.Serverless)
 	}
+	if p.Kind == pipeline.Batch {
+		if p.KeyColumns < 1 {
+			refuse("scores batches and says nothing of the key: KeyColumns is how many columns of it each row begins with")
+		}
+		return p // on the machines of its transforms
+	}
 	if s := p.Serverless; s != nil {
 		if s.MemoryMiB < 1024 || s.MemoryMiB > 6144 || s.MemoryMiB%1024 != 0 {
 			refuse("has a serverless endpoint of %d MiB: use 1024, 2048, 3072, 4096, 5120 or 6144", s.MemoryMiB)

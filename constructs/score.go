@@ -209,7 +209,7 @@ func (f *flow) transform(t transform) job {
 // scorePermissions are what the workflow itself calls to score. Source of the .sync part: the Step Functions developer guide,
 // "Create and manage an Amazon SageMaker AI transform job", IAM.
 func (f *flow) scorePermissions() []awsiam.PolicyStatement {
-	if f.props.Gate == nil {
+	if !f.scoresFiles() {
 		return nil
 	}
 	return f.jobPermissions(transformJob, "Score", transformResource, transformJobsRule)
@@ -218,7 +218,7 @@ func (f *flow) scorePermissions() []awsiam.PolicyStatement {
 // scoreModelPermissions are what a batch transform does as the role of its model. Source: the SageMaker developer guide,
 // "CreateModel API: Execution Role Permissions", and its page on batch transform.
 func (f *flow) scoreModelPermissions() []awsiam.PolicyStatement {
-	if f.props.Gate == nil {
+	if !f.scoresFiles() {
 		return nil
 	}
 	bucket := f.props.Bucket

@@ -408,7 +408,7 @@ func (f *flow) newWorkflowRole() awsiam.Role {
 		statements = append(statements,
 			// To copy the signature, and to publish on a topic that the same key encrypts.
 			allow("OpenAndSealObjects", []string{"kms:Decrypt", "kms:GenerateDataKey"}, f.key.KeyArn()))
-		if !f.trainsOnLocalDisks() || !hasLocalDisk(f.props.Endpoint.InstanceType) || f.props.Gate != nil && !f.transformsOnLocalDisks() {
+		if !f.trainsOnLocalDisks() || f.servesOnSealedDisks() || f.scoresFiles() && !f.transformsOnLocalDisks() {
 			statements = append(statements, f.volumeKey())
 		}
 	}
