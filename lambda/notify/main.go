@@ -1,5 +1,4 @@
-// Command notify makes the ends of runs known. The workflow calls it at each of its ends, the export function at those that need no workflow, and
-// Lambda with the exports that it gave up. What it does is in lambda/internal/tell, what it says in lambda/internal/notice.
+// Command notify makes the ends of runs known: the workflow calls it at each of its ends, and Lambda with the exports that it gave up. What it does is in lambda/internal/tell, what it says in lambda/internal/notice.
 package main
 
 import (
@@ -50,13 +49,6 @@ func handle(ctx context.Context, log *slog.Logger, event []byte) (answer, error)
 	teller, err := setUp(ctx)
 	if err != nil {
 		return answer{}, err
-	}
-	if report, ok := notice.DecodeReport(event); ok {
-		if err := notice.Publish(ctx, teller.SNS, teller.Topic, notice.FromReport(teller.Spec, report)); err != nil {
-			return answer{}, err
-		}
-		log.Info("told", "pipeline", teller.Spec.Name(), "outcome", notice.Examined)
-		return answer{Sent: true}, nil
 	}
 	end, ok := tell.DecodeEnd(event)
 	if !ok {

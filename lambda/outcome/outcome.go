@@ -68,6 +68,10 @@ func (o Outcome) Routine() bool {
 	return slices.Contains([]Outcome{Exported, NoNewData, OutsideHours, Busy}, o)
 }
 
+// Lasts says whether the outcome is that of a state which goes on: of the runs that end so one after the other, the first says it all, and the others
+// are routine.
+func (o Outcome) Lasts() bool { return o == Blocked || o == Paused }
+
 // Fault says whether somebody has to act.
 func (o Outcome) Fault() bool { return o == Failed || o == RolledBack }
 
@@ -80,6 +84,8 @@ type End struct {
 	Outcome     Outcome `json:"outcome"`
 	// At is when it ended.
 	At time.Time `json:"at"`
+	// Repeated says that the run before ended in the same way, by an outcome that lasts.
+	Repeated bool `json:"repeated,omitempty"`
 	// Data says that the run's data is committed and accepted: it sets the clock of the data.
 	Data bool `json:"data,omitempty"`
 	// Step, Error and Cause say where and why, of what went wrong or was decided; Advice what to do, where the step knows better than the table of
@@ -93,6 +99,9 @@ type End struct {
 	// Execution is the ARN of the workflow's execution; empty where there was none.
 	Execution string `json:"execution,omitempty"`
 }
+
+// Routine says whether nobody has to hear of the end: by its outcome, or because it was heard of already.
+func (e End) Routine() bool { return e.Outcome.Routine() || e.Repeated }
 
 // Fact is a line of a notice: "Rows exported: 200000".
 type Fact struct {

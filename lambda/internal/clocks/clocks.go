@@ -28,9 +28,11 @@ const (
 	Data Clock = "data"
 	// Model: the run on whose data the model in service was trained, or was compared and kept.
 	Model Clock = "model"
+	// End: the run whose end was told last. It is no age of anything, and tells what was told already.
+	End Clock = "end"
 )
 
-// All are the clocks, in the order in which a run sets them.
+// All are the clocks that have an age, in the order in which a run sets them.
 var All = []Clock{Data, Model, Tick}
 
 // Reading is what set a clock last.
@@ -56,24 +58,24 @@ func SetBy(end outcome.End) []Clock {
 	if end.Outcome.Deliberate() {
 		set = append(set, Tick)
 	}
-	return set
+	return append(set, End)
 }
 
-// from is the moment that the clock's age is counted from: a tick's is when it was processed; data is as old as the run that it was read for.
+// from is the moment that the clock's age is counted from: data is as old as the run that it was read for, a tick's is when it was processed.
 func (r Reading) from(c Clock) time.Time {
-	if c == Tick {
-		return r.At
+	if c == Data || c == Model {
+		return r.Run.Time()
 	}
-	return r.Run.Time()
+	return r.At
 }
 
 // follows says whether a reading may take the place of another. Which run put its model into service last, and which tick was processed last, is
 // a matter of when that was: going back to an older model makes the clock of the model older. Data, and a model that was kept, only get newer.
 func (r Reading) follows(c Clock, before Reading) bool {
-	if c == Tick || c == Model && r.Outcome == outcome.Succeeded {
-		return r.At.After(before.At)
+	if c == Data || c == Model && r.Outcome != outcome.Succeeded {
+		return r.Run > before.Run
 	}
-	return r.Run > before.Run
+	return r.At.After(before.At)
 }
 
 // Clocks are those of one pipeline.

@@ -20,11 +20,8 @@ type advice struct {
 	do string
 }
 
-// again ends what is done by hand.
-const again = "Then start the state machine again with the input of this execution."
-
 const (
-	denied      = "A role, or the policy of the key or the bucket, refuses what the text names. If somebody changed one by hand, deploy the stack again. " + again
+	denied      = "A role, or the policy of the key or the bucket, refuses what the text names. If somebody changed one by hand, deploy the stack again. {again}"
 	trainingLog = "Read its log in CloudWatch, group /aws/sagemaker/TrainingJobs, streams that begin with the job's name."
 	scoringLog  = "Read its log in CloudWatch, group /aws/sagemaker/TransformJobs, streams that begin with the job's name."
 	endpointLog = "Read the container's log in CloudWatch, group /aws/sagemaker/Endpoints/{name}."
@@ -37,39 +34,43 @@ var advices = []advice{
 	{"", "not authorized", denied},
 	{"Train", "AlgorithmError", "The algorithm refuses the data or a hyperparameter. " + trainingLog + " Correct the query, the columns or the hyperparameters, and let the next run train."},
 	{"Train", "ClientError", "The job can't read its data or its settings. " + trainingLog + " Correct what it names, deploy, and let the next run train."},
-	{"Train", "ResourceLimitExceeded", "{quota} " + again},
-	{"Train", "CapacityError", "AWS has no free machine of the types that are asked for at the moment. Start the state machine again later with the input of this execution, or name further types in training.instanceTypes."},
-	{"Train", "Train.Stopped", "A person stopped the job, or it reached its time limit (training.maxRuntimeSeconds): then allow it more time, a larger machine or fewer rounds. " + again},
-	{"Train", "States.Timeout", "The job waited too long for its machine, or its time limit did not stop it. Look at the job in the SageMaker console. " + again},
+	{"Train", "ResourceLimitExceeded", "{quota} {again}"},
+	{"Train", "CapacityError", "AWS has no free machine of the types that are asked for at the moment. Name further types in training.instanceTypes, or try later. {again}"},
+	{"Train", "Train.Stopped", "A person stopped the job, or it reached its time limit (training.maxRuntimeSeconds): then allow it more time, a larger machine or fewer rounds. {again}"},
+	{"Train", "States.Timeout", "The job waited too long for its machine, or its time limit did not stop it. Look at the job in the SageMaker console. {again}"},
 	{"Train", "ResourceInUse", "Too many jobs of this run were started: every name is taken. Let the next run train."},
-	{"Train", "", "Nothing was deployed. If the text speaks of an internal error or of throttling, start the state machine again with the input of this execution; else correct what it names first."},
-	{"Publish signature", "", "The model is trained, but can't be published without its signature. See that the export's object is still in the bucket. " + again},
-	{"Create model", "", "The model is trained, but SageMaker refuses to register it. Correct what the text names. " + again},
-	{"Create endpoint config", "", "The model is there, but SageMaker refuses its endpoint config. Correct what the text names, often the endpoint's instance type. " + again},
-	{"Score", "ResourceLimitExceeded", "{quota} " + again},
-	{"Score", "AlgorithmError", "The model is trained, but its container doesn't answer the hold-out. " + scoringLog + " " + again},
-	{"Score", "ClientError", "The scoring job can't read the hold-out or the model. " + scoringLog + " " + again},
-	{"Score", "", "The model is trained, and is not in service because it couldn't be scored on the hold-out. " + scoringLog + " " + again},
-	{"Find champion", "", "The model is trained, and is not in service because what it is compared with couldn't be found. Correct what the text names. " + again},
-	{"Decide", "", "The model is trained, and is not in service because the scores couldn't be compared. Correct what the text names. " + again},
-	{"Register", "", "The model is better, and is not in service because it couldn't be registered. See that the model package group {name} exists: deploy the stack again. " + again},
-	{"Approv", "", "Nobody was asked, or the answer couldn't be read. Correct what the text names. " + again},
-	{"Acquire lease", "", "Another execution holds the deploy lease, or it couldn't be read. If no other execution of {name} runs, delete {pipeline}/deploy-lease.json from the bucket. " + again},
-	{"Deploy", "ResourceLimitExceeded", "{quota} An update runs old and new machines side by side and needs room for both. " + again},
-	{"Deploy", "RolledBack", "The new model did not come up, and the one before it still serves. " + endpointLog + " " + again},
-	{"Deploy", "Replaced", "If what serves now is newer than this run, do nothing. Else start the state machine again with the input of this execution."},
-	{"Deploy", "EndpointFailed", "Nothing serves. " + endpointLog + " " + again + " It deletes the failed endpoint and creates it anew."},
-	{"Deploy", "NeedsAPerson", "No request of a workflow can help an endpoint in this state. " + endpointLog + " If it doesn't recover: aws sagemaker delete-endpoint --endpoint-name {name}. " + again},
-	{"Deploy", "TimedOut", "Somebody or something else keeps the endpoint busy, or SageMaker is slow today. Wait until the endpoint is InService. " + again},
+	{"Train", "", "Nothing was deployed. If the text speaks of an internal error or of throttling, try again; else correct what it names first. {again}"},
+	{"Publish signature", "", "The model is trained, but can't be published without its signature. See that the export's object is still in the bucket. {again}"},
+	{"Create model", "", "The model is trained, but SageMaker refuses to register it. Correct what the text names. {again}"},
+	{"Create endpoint config", "", "The model is there, but SageMaker refuses its endpoint config. Correct what the text names, often the endpoint's instance type. {again}"},
+	{"Score", "ResourceLimitExceeded", "{quota} {again}"},
+	{"Score", "AlgorithmError", "The model is trained, but its container doesn't answer the hold-out. " + scoringLog + " {again}"},
+	{"Score", "ClientError", "The scoring job can't read the hold-out or the model. " + scoringLog + " {again}"},
+	{"Score", "", "The model is trained, and is not in service because it couldn't be scored on the hold-out. " + scoringLog + " {again}"},
+	{"Find champion", "", "The model is trained, and is not in service because what it is compared with couldn't be found. Correct what the text names. {again}"},
+	{"Decide", "", "The model is trained, and is not in service because the scores couldn't be compared. Correct what the text names. {again}"},
+	{"Register", "", "The model is better, and is not in service because it couldn't be registered. See that the model package group {name} exists: deploy the stack again. {again}"},
+	{"Approv", "", "Nobody was asked, or the answer couldn't be read. Correct what the text names. {again}"},
+	{"Acquire lease", "", "Another execution holds the deploy lease, or it couldn't be read. If no other execution of {name} runs, delete {pipeline}/deploy-lease.json from the bucket. {again}"},
+	{"Deploy", "ResourceLimitExceeded", "{quota} An update runs old and new machines side by side and needs room for both. {again}"},
+	{"Deploy", "RolledBack", "The new model did not come up, and the one before it still serves. " + endpointLog + " {again}"},
+	{"Deploy", "Replaced", "If what serves now is newer than this run, do nothing. Else: {rollback}"},
+	{"Deploy", "EndpointFailed", "Nothing serves. " + endpointLog + " {again}\nIt deletes the failed endpoint and creates it anew."},
+	{"Deploy", "NeedsAPerson", "No request of a workflow can help an endpoint in this state. " + endpointLog + " If it doesn't recover: aws sagemaker delete-endpoint --endpoint-name {name}. {again}"},
+	{"Deploy", "TimedOut", "Somebody or something else keeps the endpoint busy, or SageMaker is slow today. Wait until the endpoint is InService. {again}"},
 	{"Smoke test", "", "The endpoint serves the new model, which doesn't answer as it should. " + endpointLog +
-		" To serve the model before it again, if there was one: aws sagemaker update-endpoint --endpoint-name {name} --endpoint-config-name, and the name of its config below."},
-	{"", "", "Correct what the text names. " + again},
+		" To serve the model before it again, if there was one: {before}\nor by hand: aws sagemaker update-endpoint --endpoint-name {name} --endpoint-config-name, and the name of its config below."},
+	{"Put back", "", "The model before could not be put back into service, so look at once what serves. " + endpointLog +
+		" Then {before}\nor by hand: aws sagemaker update-endpoint --endpoint-name {name} --endpoint-config-name, and the name of its config below."},
+	{"Autoscaling", "", "The endpoint serves the new model, but with a fixed number of machines: its scaling could not be registered. Correct what the text names. {again}"},
+	{"Record service", "", "The endpoint serves the new model, but the pipeline's history doesn't know it, and a rollback wouldn't find it. Correct what the text names. {again}"},
+	{"", "", "Correct what the text names. {again}"},
 }
 
 // takenBack are the advices for a model that was in service and no longer is, before all others.
 var takenBack = []advice{
 	{"Smoke test", "", "The new model came up but didn't answer as it should. Compare its answers with the scores of the batch transform, and look whether its container reads what the signature says. " + endpointLog},
-	{"", "", "The new model did not come up or an alarm took it back, and the one before it still serves. " + endpointLog + " " + again},
+	{"", "", "The new model did not come up or an alarm took it back, and the one before it still serves. " + endpointLog + " {again}"},
 }
 
 // advise chooses among the advices.
@@ -81,7 +82,7 @@ func advise(spec pipeline.Spec, end outcome.End) string {
 	said := end.Error + " " + end.Cause
 	for _, a := range table {
 		if strings.HasPrefix(end.Step, a.step) && strings.Contains(said, a.sign) {
-			return strings.NewReplacer("{name}", spec.Name(), "{pipeline}", spec.Pipeline, "{quota}", quotaAdvice(end.Cause)).Replace(a.do)
+			return filling(spec, end).Replace(a.do)
 		}
 	}
 	return ""

@@ -26,8 +26,7 @@ func FromEnd(spec pipeline.Spec, end outcome.End) Notice {
 		said = scored
 	}
 	id := runName(end.Run)
-	fill := strings.NewReplacer("{name}", spec.Name(), "{run}", id, "{pipeline}", spec.Pipeline, "{at}", atStep(end.Step),
-		"{again}", command(spec, "rerun", id), "{accept}", command(spec, "accept", id), "{explain}", command(spec, "explain", ""), "{resume}", command(spec, "resume", ""))
+	fill := filling(spec, end)
 
 	var m strings.Builder
 	fmt.Fprintf(&m, "%s\n", fill.Replace(said.happened))
@@ -54,7 +53,7 @@ func FromEnd(spec pipeline.Spec, end outcome.End) Notice {
 		Subject: subject(fmt.Sprintf("[%s] run %s %s", spec.Name(), id, fill.Replace(said.subject))),
 		Message: Shorten(m.String(), maxMessage),
 		Attributes: map[string]string{
-			"pipeline": spec.Pipeline, "run": id, "outcome": string(end.Outcome), "routine": strconv.FormatBool(end.Outcome.Routine()),
+			"pipeline": spec.Pipeline, "run": id, "outcome": string(end.Outcome), "routine": strconv.FormatBool(end.Routine()),
 		},
 	}
 }
@@ -84,12 +83,12 @@ var sentences = map[outcome.Outcome]sentence{
 	outcome.ApprovalTimedOut: {
 		"waited for an approval in vain",
 		"Run {run} of {name} has trained a model, and nobody approved or refused it in time. The model in service stays.",
-		"if it should serve: {again} from its deployment. Otherwise nothing: the next run asks again. Does nobody hear the requests, then subscribe somebody to this topic.",
+		"if it should serve: {deploy}, which asks again. Otherwise nothing: the next run's model asks for itself. Does nobody hear the requests, then subscribe somebody to this topic.",
 	},
 	outcome.Superseded: {
 		"was superseded",
 		"Run {run} of {name} ends without its model, because a later run was faster. What serves is what the later run put there, or the later run is on its way.",
-		nothing + " If this run's model is the one to serve after all: {again}",
+		nothing + " If this run's model is the one to serve after all: {rollback}",
 	},
 	outcome.RolledBack: {
 		"was rolled back",
@@ -109,8 +108,9 @@ var sentences = map[outcome.Outcome]sentence{
 	outcome.Rejected: {
 		"was rejected by its quality gate",
 		"The data of run {run} of {name} is committed, and the quality gate keeps it out of training. Nothing of it is lost. The model in service stays.",
-		"see whether the data or the rule is wrong. Wrong data is corrected in the database, and the next run reads it. If this data is right after all: {accept}. " +
-			"If a rule asks too much, correct quality.rules of pipelines.{pipeline} in cdk.json.",
+		"see whether the data or the rule is wrong. Wrong data is corrected where it comes from: a full load reads it anew at the next run, an append load leaves this run out. If this data is right after all: {accept}\n" +
+			"If the data is different for good, and the next runs are to be compared with this one: {rebase}\n" +
+			"If a rule asks too much, correct quality of pipelines.{pipeline} in cdk.json.",
 	},
 	outcome.NoNewData: {
 		"had no new data",
@@ -222,11 +222,38 @@ func atStep(step string) string {
 	return " at " + step
 }
 
-// command is one of the operator's, as it is typed in a working copy of the deployed configuration.
-func command(spec pipeline.Spec, name, id string) string {
-	c := fmt.Sprintf("go run ./cmd/datapipeline %s -environment %s -pipeline %s", name, spec.Environment, spec.Pipeline)
-	if id != "" {
-		c += " -run " + id
+// filling fills in what stands in braces in the texts.
+func filling(spec pipeline.Spec, end outcome.End) *strings.Replacer {
+	id := runName(end.Run)
+	return strings.NewReplacer(
+		"{name}", spec.Name(), "{pipeline}", spec.Pipeline, "{run}", id, "{at}", atStep(end.Step), "{quota}", quotaAdvice(end.Cause),
+		"{again}", "Then: "+command(spec, "rerun", "-from", fromStep(end.Step), "-reason TEXT", id),
+		"{deploy}", command(spec, "rerun", "-from deploy -reason TEXT", id),
+		"{rollback}", command(spec, "rollback", "-reason TEXT", id),
+		"{before}", command(spec, "rollback", "-reason TEXT"),
+		"{accept}", command(spec, "accept", "-reason TEXT", id),
+		"{rebase}", command(spec, "rebase-drift", "-reason TEXT"),
+		"{explain}", command(spec, "explain"),
+		"{resume}", command(spec, "resume"),
+	)
+}
+
+// fromStep is what a run that failed at a step is executed again from.
+func fromStep(step string) string {
+	for _, s := range []struct{ step, from string }{
+		{"Find champion", "evaluate"}, {"Score", "evaluate"}, {"Decide", "evaluate"},
+		{"Register", "deploy"}, {"Approval", "deploy"}, {"Acquire lease", "deploy"}, {"Create endpoint config", "deploy"}, {"Deploy", "deploy"},
+		{"Autoscaling", "deploy"}, {"Smoke test", "deploy"}, {"Put back", "deploy"}, {"Record service", "deploy"},
+	} {
+		if strings.HasPrefix(step, s.step) {
+			return s.from
+		}
 	}
-	return c
+	return "train"
+}
+
+// command is one of the operator's, as it is typed in a working copy of the deployed configuration.
+func command(spec pipeline.Spec, name string, words ...string) string {
+	c := fmt.Sprintf("go run ./cmd/datapipeline %s -environment %s -pipeline %s", name, spec.Environment, spec.Pipeline)
+	return strings.Join(append([]string{c}, words...), " ")
 }

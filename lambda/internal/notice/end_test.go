@@ -116,7 +116,7 @@ func TestARejectedRunListsTheRulesThatFailed(t *testing.T) {
 		{Name: `IsComplete "amount"`, Value: "expected completeness 1, was 0.98; rows 3 and 17"},
 		{Name: "RowCount > 1000", Value: "expected > 1000, was 12"},
 	}})
-	for _, want := range []string{"Why: 2 of 5 rules failed", "\nIsComplete \"amount\": expected completeness 1, was 0.98; rows 3 and 17\nRowCount > 1000: expected", "accept -environment dev -pipeline fraud -run 20260101t020000z"} {
+	for _, want := range []string{"Why: 2 of 5 rules failed", "\nIsComplete \"amount\": expected completeness 1, was 0.98; rows 3 and 17\nRowCount > 1000: expected", "accept -environment dev -pipeline fraud -reason TEXT 20260101t020000z\n"} {
 		if !strings.Contains(n.Message, want) {
 			t.Errorf("the message lacks %q:\n%s", want, n.Message)
 		}

@@ -55,6 +55,7 @@ var ErrUnheard = errors.New("the notice was not sent")
 // the error, and in the notice itself. What is told twice counts twice and is heard twice; the clocks don't mind.
 func (t Teller) Tell(ctx context.Context, end outcome.End) error {
 	end = t.complete(end, time.Now())
+	end.Repeated = t.repeats(ctx, end)
 	undone := slices.DeleteFunc([]error{t.setClocks(ctx, end), t.count(ctx, end), t.putEvent(ctx, end)}, func(err error) bool { return err == nil })
 	n := notice.FromEnd(t.Spec, end)
 	for _, err := range undone {
@@ -102,6 +103,21 @@ func bounded(facts []outcome.Fact) []outcome.Fact {
 		some = append(some, f)
 	}
 	return some
+}
+
+// Told says whether this end was the last that was told: a function that is invoked again need not tell it again.
+func (t Teller) Told(ctx context.Context, end outcome.End) (bool, error) {
+	last, ok, err := clocks.New(t.Bucket, t.Spec.Pipeline).Read(ctx, clocks.End)
+	return ok && last.Run == end.Run && last.Outcome == end.Outcome, err
+}
+
+// repeats says whether the end before was of another run and the same, where the outcome lasts. What can't be read isn't known to repeat.
+func (t Teller) repeats(ctx context.Context, end outcome.End) bool {
+	if !end.Outcome.Lasts() {
+		return false
+	}
+	last, ok, err := clocks.New(t.Bucket, t.Spec.Pipeline).Read(ctx, clocks.End)
+	return err == nil && ok && last.Outcome == end.Outcome && last.Run != end.Run
 }
 
 func (t Teller) setClocks(ctx context.Context, end outcome.End) error {

@@ -22,6 +22,7 @@ import (
 	"sagemaker-datapipeline/lambda/internal/objects/memory"
 	"sagemaker-datapipeline/lambda/outcome"
 	"sagemaker-datapipeline/lambda/pipeline"
+	"sagemaker-datapipeline/lambda/run"
 )
 
 // services records what a Teller asks of AWS, and refuses what a test says.
@@ -84,7 +85,7 @@ func TestEveryOutcomeIsToldInEveryWay(t *testing.T) {
 			if err := teller.Tell(t.Context(), end); err != nil {
 				t.Fatal(err)
 			}
-			var want []string
+			want := []string{"fraud/clocks/end.json"}
 			if o.RenewsModel() {
 				want = append(want, "fraud/clocks/model.json")
 			}
@@ -146,7 +147,7 @@ func TestWhatCantBeDoneKeepsNothingElseFromBeingDone(t *testing.T) {
 			if !slices.Equal(s.calls, []string{"PutMetricData", "PutEvents", "Publish"}) {
 				t.Errorf("it called %v", s.calls)
 			}
-			if keys := s.store.Keys(""); len(keys) != 3 && !slices.Contains(c.refuse, "S3") {
+			if keys := s.store.Keys(""); len(keys) != 4 && !slices.Contains(c.refuse, "S3") {
 				t.Errorf("it set %v", keys)
 			}
 		})
@@ -160,10 +161,39 @@ func TestAnEndTwiceLeavesTheClocksAsTheyAre(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, clock := range clocks.All {
+	for _, clock := range append(clocks.All, clocks.End) {
 		if n := s.store.Versions("fraud/clocks/" + string(clock) + ".json"); n != 1 {
 			t.Errorf("the clock %s was written %d times", clock, n)
 		}
+	}
+}
+
+// A pipeline of every five minutes that is blocked for a night is heard of once, and is told of each time.
+func TestAStateThatLastsIsHeardOfOnce(t *testing.T) {
+	teller, s := newTeller()
+	for i, step := range []struct {
+		run     run.ID
+		outcome outcome.Outcome
+		routine string
+	}{
+		{"20260101t020000z", outcome.Blocked, "false"}, {"20260101t020500z", outcome.Blocked, "true"}, {"20260101t021000z", outcome.Blocked, "true"},
+		{"20260101t021500z", outcome.Paused, "false"}, {"20260101t022000z", outcome.Paused, "true"}, {"20260101t022500z", outcome.Blocked, "false"},
+		{"20260101t023000z", outcome.Failed, "false"}, {"20260101t023500z", outcome.Failed, "false"},
+		{"20260101t024000z", outcome.Blocked, "false"}, {"20260101t024000z", outcome.Blocked, "false"},
+	} {
+		end := outcome.End{Run: step.run, Outcome: step.outcome, At: step.run.Time()}
+		if err := teller.Tell(t.Context(), end); err != nil {
+			t.Fatal(err)
+		}
+		if got := *s.notices[i].MessageAttributes["routine"].StringValue; got != step.routine {
+			t.Errorf("%d: the notice of run %s, %s, has routine %s", i, step.run, step.outcome, got)
+		}
+		if told, err := teller.Told(t.Context(), end); !told || err != nil {
+			t.Errorf("%d: told is %v, %v", i, told, err)
+		}
+	}
+	if told, err := teller.Told(t.Context(), succeeded); told || err != nil {
+		t.Errorf("another end: told is %v, %v", told, err)
 	}
 }
 
