@@ -49,7 +49,7 @@ func judge(r *evaluation.Report, against opponent) {
 	case against.reason != "":
 		parts = append(parts, against.reason)
 	default:
-		parts = append(parts, "there is no model in service to compare it with")
+		parts = append(parts, "nothing in service can be compared with it")
 	}
 	r.Reason = strings.Join(parts, "; ")
 }

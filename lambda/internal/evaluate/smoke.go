@@ -19,7 +19,6 @@ import (
 
 	"sagemaker-datapipeline/lambda/evaluation"
 	"sagemaker-datapipeline/lambda/internal/objects"
-	"sagemaker-datapipeline/lambda/manifest"
 )
 
 // SmokeTestError is an endpoint that doesn't answer, or not as its model does.
@@ -186,7 +185,7 @@ func (e *Evaluator) exampleRow(ctx context.Context, event evaluation.Event) ([]r
 	if err != nil {
 		return nil, err
 	}
-	if m.Smoke == (manifest.Smoke{}) {
+	if m.Smoke.Body == "" {
 		return nil, fmt.Errorf("run %s has no example of a row to ask the endpoint for", m.Run)
 	}
 	return []row{{name: fmt.Sprintf("the example of run %s", m.Run), features: strings.TrimRight(m.Smoke.Body, "\r\n")}}, nil
