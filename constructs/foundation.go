@@ -16,8 +16,9 @@ import (
 // Foundation is the stateful stack of an environment: what pipelines share and what must never be replaced. Pipelines
 // come and go beside it.
 type Foundation struct {
-	Stack         awscdk.Stack
-	DataLake      *DataLake
+	Stack    awscdk.Stack
+	DataLake *DataLake
+	// Notices are its topics: of notices, and of alarms.
 	Notices       *Notices
 	ScheduleGroup awsscheduler.ScheduleGroup
 	// Network is nil where the environment has none.
@@ -43,6 +44,7 @@ func newFoundation(scope constructs.Construct, project, name string, e config.En
 	})
 	f.Notices = NewNotices(stack, "Notices", &NoticesProps{
 		Emails:        e.Notify.Emails,
+		Outcomes:      e.Notify.Outcomes,
 		EncryptionKey: f.DataLake.Key,
 	})
 	f.ScheduleGroup = awsscheduler.NewScheduleGroup(stack, jsii.String("ScheduleGroup"), &awsscheduler.ScheduleGroupProps{
@@ -54,6 +56,7 @@ func newFoundation(scope constructs.Construct, project, name string, e config.En
 
 	output(stack, "DataBucketName", "Where data and models are", f.DataLake.Bucket.BucketName())
 	output(stack, "TopicArn", "Subscribe here to hear how runs ended", f.Notices.Topic.TopicArn())
+	output(stack, "AlarmTopicArn", "Subscribe here to hear of alarms", f.Notices.Alarms.TopicArn())
 	return f
 }
 

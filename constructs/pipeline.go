@@ -74,6 +74,13 @@ type RetrainingPipelineProps struct {
 	// EndpointAlarms roll an update of the endpoint back, and tell people at any other time.
 	// Default: none, but those of Endpoint.
 	EndpointAlarms *EndpointAlarmProps
+	// TickLimit, DataLimit and ModelLimit are how long ago a tick may have been processed, how old the newest accepted data may be, and
+	// how old the data that the model in service is judged by.
+	// Default: not watched.
+	TickLimit, DataLimit, ModelLimit awscdk.Duration
+	// ClockInterval is how often these ages are put into CloudWatch. Whole minutes.
+	// Default: the Clock's.
+	ClockInterval awscdk.Duration
 	// Approval has a person decide on each model before it is put to use.
 	// Default: the gate of Spec decides alone.
 	Approval *ApprovalProps
@@ -87,9 +94,9 @@ type RetrainingPipelineProps struct {
 	// Architecture of the functions.
 	// Default: Arm64.
 	Architecture Architecture
-	// ExportCode, NotifyCode, EvaluateCode and ReleaseCode of the functions.
+	// ExportCode, NotifyCode, ClockCode, EvaluateCode and ReleaseCode of the functions.
 	// Default: compiled from this module by the go tool.
-	ExportCode, NotifyCode, EvaluateCode, ReleaseCode awslambda.Code
+	ExportCode, NotifyCode, ClockCode, EvaluateCode, ReleaseCode awslambda.Code
 	// LogRetention of the log groups.
 	// Default: 30 days.
 	LogRetention awslogs.RetentionDays
@@ -104,7 +111,8 @@ type RetrainingPipelineProps struct {
 //	Schedule ─▶ Export ─┬──────────────────────▶ Workflow (train, score, register, deploy) ◀─▶ Evaluate, Release
 //	              │     └─ too large ─▶ ExportMap ─┘   │
 //	              └─ gives up ─▶ Notify ◀─ fails ─┘    │
-//	                               ▲───────── ends ────┘
+//	                     clocks ◀──┘ ▲─────── ends ────┘
+//	                       └─▶ Clock
 //
 // It is a thin composition; each part stands alone as well.
 type RetrainingPipeline struct {
@@ -115,6 +123,7 @@ type RetrainingPipeline struct {
 	Export    *Export
 	ExportMap *ExportMap
 	Notify    *Notify
+	Clock     *Clock
 	// Workflow, Evaluate, Release and ModelPackages are nil in a pipeline that only exports.
 	Workflow      *Workflow
 	Evaluate      *Evaluate
@@ -183,6 +192,21 @@ func NewRetrainingPipeline(scope constructs.Construct, id string, props *Retrain
 		LogRetention:  props.LogRetention,
 		RemovalPolicy: props.RemovalPolicy,
 	})
+	p.Clock = NewClock(this, "Clock", &ClockProps{
+		Name:          name + "-clock",
+		Spec:          props.Spec,
+		Bucket:        props.Bucket,
+		EncryptionKey: props.EncryptionKey,
+		Every:         props.ClockInterval,
+		TickLimit:     props.TickLimit,
+		DataLimit:     props.DataLimit,
+		ModelLimit:    props.ModelLimit,
+		Alarms:        props.Alarms,
+		Architecture:  props.Architecture,
+		Code:          props.ClockCode,
+		LogRetention:  props.LogRetention,
+		RemovalPolicy: props.RemovalPolicy,
+	})
 	p.Schedule = NewSchedule(this, "Schedule", &ScheduleProps{
 		Name:       name,
 		Expression: props.ScheduleExpression,
@@ -192,6 +216,11 @@ func NewRetrainingPipeline(scope constructs.Construct, id string, props *Retrain
 		Target:     p.Export.Function,
 	})
 	p.Alarms = addAlarms(this, name, props.Alarms, p.watched()...)
+	for _, alarm := range []awscloudwatch.Alarm{p.Clock.TickAlarm, p.Clock.DataAlarm, p.Clock.ModelAlarm} {
+		if alarm != nil {
+			p.Alarms = append(p.Alarms, alarm)
+		}
+	}
 	return p
 }
 

@@ -71,7 +71,7 @@ func (s *Stage) addPipeline(project, environmentName string, e config.Environmen
 		Bucket:              f.DataLake.Bucket,
 		EncryptionKey:       f.DataLake.Key,
 		Topic:               f.Notices.Topic,
-		Alarms:              AlarmTo(f.Notices.Topic),
+		Alarms:              AlarmTo(f.Notices.Alarms),
 		ScheduleExpression:  p.Schedule.Expression,
 		ScheduleTimeZone:    p.Schedule.TimeZone,
 		ScheduleDisabled:    !p.Schedule.Enabled,
@@ -81,10 +81,13 @@ func (s *Stage) addPipeline(project, environmentName string, e config.Environmen
 		ExportRetryAttempts: &p.Export.RetryAttempts,
 		ExportMaxEventAge:   seconds(p.Export.MaxEventAgeSeconds),
 		PollInterval:        seconds(e.PollSeconds),
+		ClockInterval:       seconds(e.ClockSeconds),
 		Architecture:        Architecture(e.Architecture),
 		LogRetention:        retention(e.LogRetentionDays),
 		RemovalPolicy:       removal(e.RemoveData),
 	}
+	limits := p.ClockLimits(e)
+	props.TickLimit, props.DataLimit, props.ModelLimit = minutes(limits.TickMinutes), minutes(limits.DataMinutes), minutes(limits.ModelMinutes)
 	if t := p.Training; t != nil {
 		props.Training = &TrainingProps{
 			Algorithm:       t.Algorithm,
@@ -94,7 +97,7 @@ func (s *Stage) addPipeline(project, environmentName string, e config.Environmen
 			VolumeGiB:       t.VolumeGiB,
 			MaxRuntime:      seconds(t.MaxRuntimeSeconds),
 			Hyperparameters: t.Parameters(),
-			Patience:        awscdk.Duration_Minutes(jsii.Number(t.PatienceMinutes)),
+			Patience:        minutes(t.PatienceMinutes),
 		}
 		if t.Image != nil {
 			props.Training.Image = t.Image.URI
@@ -152,6 +155,14 @@ func (p *RetrainingPipelineProps) addEndpoint(c config.Endpoint) {
 
 func output(stack awscdk.Stack, id, description string, value *string) {
 	awscdk.NewCfnOutput(stack, &id, &awscdk.CfnOutputProps{Description: &description, Value: value})
+}
+
+// minutes is nil for 0: not given.
+func minutes(n int) awscdk.Duration {
+	if n == 0 {
+		return nil
+	}
+	return awscdk.Duration_Minutes(jsii.Number(n))
 }
 
 func hours(n int) awscdk.Duration { return awscdk.Duration_Hours(jsii.Number(n)) }

@@ -7,7 +7,8 @@ import (
 	"sagemaker-datapipeline/lambda/pipeline"
 )
 
-// Clocks are the times after which somebody is told that there was no news of a pipeline: also when nothing ran at all.
+// Clocks are the times after which somebody is told that there was no news of a pipeline: also when nothing ran at all. Where the
+// schedule is off, only those that are written are watched.
 type Clocks struct {
 	// How many minutes ago a tick was last processed: by any end but a failure, a rollback or a pause.
 	TickMinutes int `json:"tickMinutes" min:"1" max:"5256000" limit:"ten years" defaultText:"one and a half times the longest time between two ticks, and 30"`
@@ -18,9 +19,12 @@ type Clocks struct {
 }
 
 // ClockLimits are the pipeline's clocks in an environment, with the defaults of what it doesn't say. 0 is a clock that isn't
-// watched.
+// watched: where the schedule is off, only what is said is.
 func (p Pipeline) ClockLimits(e Environment) Clocks {
 	limits := p.Clocks
+	if !p.Schedule.Enabled {
+		return limits
+	}
 	ticks := longestGap(p.Schedule)
 	if limits.TickMinutes == 0 {
 		limits.TickMinutes = inMinutes(ticks*3/2 + 30*time.Minute)

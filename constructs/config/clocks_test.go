@@ -59,19 +59,20 @@ func TestClocksAreAsPatientAsTheSchedule(t *testing.T) {
 		environment Environment
 		want        Clocks
 	}{
-		"every five minutes": {Pipeline{Schedule: Schedule{Expression: "rate(5 minutes)"}, Training: train}, Environment{}, Clocks{38, 73, 198}},
-		"every night":        {Pipeline{Schedule: Schedule{Expression: "cron(0 3 * * ? *)", TimeZone: "UTC"}, Training: train}, Environment{}, Clocks{36*60 + 30, 61 * 60, 87 * 60}},
-		"every week":         {Pipeline{Schedule: Schedule{Expression: "rate(7 days)"}, Training: train}, Environment{}, Clocks{252*60 + 30, 421 * 60, 591 * 60}},
-		"nothing is trained": {Pipeline{Schedule: Schedule{Expression: "rate(1 hour)"}}, Environment{}, Clocks{120, 210, 0}},
-		"trained every six hours": {Pipeline{Schedule: Schedule{Expression: "rate(5 minutes)"}, Training: &Training{When: &When{EveryHours: 6}}}, Environment{},
+		"every five minutes": {Pipeline{Schedule: Schedule{Enabled: true, Expression: "rate(5 minutes)"}, Training: train}, Environment{}, Clocks{38, 73, 198}},
+		"every night":        {Pipeline{Schedule: Schedule{Enabled: true, Expression: "cron(0 3 * * ? *)", TimeZone: "UTC"}, Training: train}, Environment{}, Clocks{36*60 + 30, 61 * 60, 87 * 60}},
+		"every week":         {Pipeline{Schedule: Schedule{Enabled: true, Expression: "rate(7 days)"}, Training: train}, Environment{}, Clocks{252*60 + 30, 421 * 60, 591 * 60}},
+		"nothing is trained": {Pipeline{Schedule: Schedule{Enabled: true, Expression: "rate(1 hour)"}}, Environment{}, Clocks{120, 210, 0}},
+		"trained every six hours": {Pipeline{Schedule: Schedule{Enabled: true, Expression: "rate(5 minutes)"}, Training: &Training{When: &When{EveryHours: 6}}}, Environment{},
 			Clocks{38, 73, 24 * 60}},
-		"trained less often than the schedule asks": {Pipeline{Schedule: Schedule{Expression: "rate(1 hour)"}, Training: &Training{When: &When{EveryMinutes: 1}}}, Environment{},
+		"trained less often than the schedule asks": {Pipeline{Schedule: Schedule{Enabled: true, Expression: "rate(1 hour)"}, Training: &Training{When: &When{EveryMinutes: 1}}}, Environment{},
 			Clocks{120, 210, 390}},
-		"trained after rows, which may never come": {Pipeline{Schedule: Schedule{Expression: "rate(1 hour)"}, Training: &Training{When: &When{AfterRows: 9}}}, Environment{},
+		"trained after rows, which may never come": {Pipeline{Schedule: Schedule{Enabled: true, Expression: "rate(1 hour)"}, Training: &Training{When: &When{AfterRows: 9}}}, Environment{},
 			Clocks{120, 210, 0}},
-		"a person may take three days": {Pipeline{Schedule: Schedule{Expression: "rate(1 hour)"}, Training: train}, Environment{Approval: &Approval{TimeoutHours: 72}},
+		"a person may take three days": {Pipeline{Schedule: Schedule{Enabled: true, Expression: "rate(1 hour)"}, Training: train}, Environment{Approval: &Approval{TimeoutHours: 72}},
 			Clocks{120, 210, 390 + 72*60}},
-		"what the pipeline says goes before": {Pipeline{Schedule: Schedule{Expression: "rate(1 hour)"}, Training: train, Clocks: Clocks{61, 62, 63}},
+		"a schedule that is off": {Pipeline{Schedule: Schedule{Expression: "rate(1 hour)"}, Training: train, Clocks: Clocks{DataMinutes: 90}}, Environment{}, Clocks{0, 90, 0}},
+		"what the pipeline says goes before": {Pipeline{Schedule: Schedule{Enabled: true, Expression: "rate(1 hour)"}, Training: train, Clocks: Clocks{61, 62, 63}},
 			Environment{Approval: &Approval{TimeoutHours: 72}}, Clocks{61, 62, 63}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -32,7 +32,7 @@ type Environment struct {
 	// How often the workflow looks at an endpoint that is being changed, in seconds.
 	PollSeconds int `json:"pollSeconds" default:"30" min:"1" max:"3600" limit:"an endpoint is watched for hours at most"`
 	// How often the clocks of pipelines are read and put into CloudWatch, in seconds: whole minutes.
-	ClockSeconds int `json:"clockSeconds" default:"300" min:"60" max:"3600" limit:"EventBridge Scheduler, and alarms that come in time"`
+	ClockSeconds int `json:"clockSeconds" default:"300" min:"60" max:"3600" limit:"EventBridge's rates, and alarms that come in time"`
 	// What is different for pipelines here, by the pipeline's name: merged deep over the pipeline. Objects are merged key
 	// by key, anything else replaces, null takes a value away. `{"enabled": false}` leaves the pipeline out.
 	Pipelines map[string]json.RawMessage `json:"pipelines"`
@@ -69,8 +69,8 @@ type ImportNetwork struct {
 	// The route tables of these subnets, in their order. Needed where the stage makes the VPC endpoints: the one of S3 is
 	// a row in each of them.
 	PrivateSubnetRouteTableIDs []string `json:"privateSubnetRouteTableIds" pattern:"^rtb-[0-9a-f]{8,17}$" form:"the id of a route table, such as rtb-0a1b2c3d4e5f60718"`
-	// The VPC has the endpoints of S3, Secrets Manager, Step Functions and SNS already, or another way to AWS. Without it the
-	// stage makes them.
+	// The VPC has the endpoints of S3, Secrets Manager, Step Functions, SNS, EventBridge and CloudWatch (monitoring) already, or
+	// another way to AWS. Without it the stage makes them.
 	EndpointsExist bool `json:"endpointsExist" default:"false"`
 }
 

@@ -68,7 +68,7 @@ func (v validator) environment(e Environment, n *node) {
 	v.twice(e.Notify.Outcomes, n, "notify", "outcomes")
 	v.approval(e, n)
 	if e.ClockSeconds%secondsOfAMinute != 0 {
-		v.add(n.at("clockSeconds"), fmt.Sprintf("got %d", e.ClockSeconds), "write a multiple of 60: EventBridge Scheduler counts in minutes")
+		v.add(n.at("clockSeconds"), fmt.Sprintf("got %d", e.ClockSeconds), "write a multiple of 60: EventBridge's rates are whole minutes")
 	}
 }
 
