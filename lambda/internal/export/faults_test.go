@@ -59,6 +59,8 @@ type strike struct {
 	fault memory.Fault
 	// do, if it is set, is done at the step instead.
 	do func()
+	// among are parts of what the steps that count are called; none: each counts.
+	among []string
 
 	mu    sync.Mutex
 	steps int
@@ -69,7 +71,7 @@ type strike struct {
 func (s *strike) struck() bool { return s.steps > s.at }
 
 func (s *strike) step(what string) memory.Fault {
-	if s == nil {
+	if s == nil || len(s.among) > 0 && !slices.ContainsFunc(s.among, func(part string) bool { return strings.Contains(what, part) }) {
 		return 0
 	}
 	s.mu.Lock()
