@@ -113,8 +113,8 @@ func (e *Evaluator) recorded(ctx context.Context) (*evaluation.Served, string, e
 	if err != nil {
 		return nil, "", fmt.Errorf("s3://%s/%s: %w", e.Bucket.Name(), key, err)
 	}
-	now, any := s.Now()
-	if !any {
+	now, recorded := s.Now()
+	if !recorded {
 		return nil, "no model was recorded as in service yet", nil
 	}
 	return &evaluation.Served{Model: now.Model, Config: now.Config, Run: now.Run}, "", nil

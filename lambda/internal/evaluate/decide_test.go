@@ -36,8 +36,8 @@ func TestDecisions(t *testing.T) {
 		{name: "better than the champion and below the threshold", gate: atLeast(.999), candidate: 3, champion: .5, want: evaluation.NotBetter, reasons: []string{"below the 0.999", "better by"}},
 		{name: "a lower log loss is better", gate: func(g *pipeline.Gate) { g.Metric = "logloss" }, candidate: 2, champion: .2, want: evaluation.Better, reasons: []string{"logloss is 0.", "the candidate is better by 0."}},
 		{name: "a higher log loss is worse", gate: func(g *pipeline.Gate) { g.Metric = "logloss" }, candidate: .2, champion: 2, want: evaluation.NotBetter, reasons: []string{"the candidate is worse by 0."}},
-		{name: "a log loss above the threshold", gate: func(g *pipeline.Gate) { g.Metric, g.AtMost = "logloss", limit(.01) }, candidate: 1, event: noChampion, want: evaluation.NotBetter, reasons: []string{"above the 0.01 that the gate allows"}},
-		{name: "a log loss below the threshold", gate: func(g *pipeline.Gate) { g.Metric, g.AtMost = "logloss", limit(2) }, candidate: 1, event: noChampion, want: evaluation.First, reasons: []string{"the gate allows at most 2;"}},
+		{name: "a log loss above the threshold", gate: func(g *pipeline.Gate) { g.Metric, g.AtMost = "logloss", new(.01) }, candidate: 1, event: noChampion, want: evaluation.NotBetter, reasons: []string{"above the 0.01 that the gate allows"}},
+		{name: "a log loss below the threshold", gate: func(g *pipeline.Gate) { g.Metric, g.AtMost = "logloss", new(2.0) }, candidate: 1, event: noChampion, want: evaluation.First, reasons: []string{"the gate allows at most 2;"}},
 		{name: "F1 at its threshold", gate: func(g *pipeline.Gate) { g.Metric = "f1" }, candidate: 3, champion: .1, want: evaluation.Better, reasons: []string{"f1 is 0."}},
 		{name: "another signature, with consent", gate: func(g *pipeline.Gate) { g.SignatureChange = true }, candidate: 1, change: anotherSignature, want: evaluation.Better,
 			reasons: []string{"has another signature, so it isn't compared: new features: Age"}},
@@ -98,7 +98,7 @@ func TestDecisions(t *testing.T) {
 func noChampion(e *evaluation.Event) { e.Champion = "" }
 
 func atLeast(x float64) func(*pipeline.Gate) {
-	return func(g *pipeline.Gate) { g.AtLeast = limit(x) }
+	return func(g *pipeline.Gate) { g.AtLeast = new(x) }
 }
 
 func anotherSignature(w *world) {
@@ -137,7 +137,7 @@ func TestRegressionsAreJudgedByTheirErrors(t *testing.T) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	const reason = "mae is 2.000 (95 % interval 2.000 to 2.000) on 100 hold-out rows; the model in service (run 20260101t020000z) has 3.000 (95 % interval 3.000 to 3.000), " +
-		"and the candidate is better by 1.000 (candidate less champion: -1.000 to -1.000), more than chance explains"
+		"and the candidate is better by 1.000 (95 % interval 1.000 to 1.000), more than chance explains"
 	if got.Reason != reason {
 		t.Fatalf("got  %s\nwant %s", got.Reason, reason)
 	}

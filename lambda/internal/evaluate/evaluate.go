@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemakerruntime"
@@ -70,12 +71,10 @@ func (e *Evaluator) gate() (pipeline.Gate, error) {
 	if g.Threshold == 0 {
 		g.Threshold = defaultThreshold
 	}
-	for _, metric := range evaluation.Metrics(e.Spec.Dataset.Task) {
-		if metric == evaluation.Metric(g.Metric) {
-			return g, nil
-		}
+	if of := evaluation.Metrics(e.Spec.Dataset.Task); !slices.Contains(of, evaluation.Metric(g.Metric)) {
+		return pipeline.Gate{}, fmt.Errorf("the gate's metric %q is none of a %s task's, which are %v: correct gate.metric", g.Metric, e.Spec.Dataset.Task, of)
 	}
-	return pipeline.Gate{}, fmt.Errorf("the gate's metric %q is none of a %s task's, which are %v: correct gate.metric", g.Metric, e.Spec.Dataset.Task, evaluation.Metrics(e.Spec.Dataset.Task))
+	return g, nil
 }
 
 // defaultThreshold is the score above which F1 takes an answer for 1. A gate whose threshold is 0 has none of its own: every score is above it.
@@ -89,7 +88,7 @@ func (e *Evaluator) manifest(ctx context.Context, event evaluation.Event) (manif
 		if err != nil {
 			return manifest.Manifest{}, err
 		}
-		c, found, err := l.Find(ctx, h.Head.Manifest, event.Run, nil)
+		c, found, err := l.Find(ctx, h.Manifest, event.Run, nil)
 		if err == nil && !found {
 			err = fmt.Errorf("run %s is not committed: the pipeline's head doesn't reach it", event.Run)
 		}

@@ -75,12 +75,15 @@ func compare(r evaluation.Report) (string, bool) {
 	}
 	said += fmt.Sprintf(", and the candidate is %s by %s", how, figure(math.Abs(gain)))
 	if difference, paired := r.Compared.Differences[r.Metric]; paired {
-		said += fmt.Sprintf(" (candidate less champion: %s to %s), ", signed(difference.Low), signed(difference.High))
-		if difference.Low > 0 || difference.High < 0 {
-			said += "more than chance explains"
-		} else {
-			said += "no more than chance explains"
+		low, high := difference.Low, difference.High
+		if r.Value < champion.Value {
+			low, high = -high, -low // of what the sentence says, which is without a sign
 		}
+		chance := "no more than chance explains"
+		if low > 0 || high < 0 {
+			chance = "more than chance explains"
+		}
+		said += fmt.Sprintf(" (95 %% interval %s to %s), %s", figure(low), figure(high), chance)
 	}
 	share := percent(r.Gate.Worse)
 	switch {
@@ -112,13 +115,6 @@ func significant(x float64, n int) string {
 		return strconv.FormatFloat(x, 'g', n, 64)
 	}
 	return strconv.FormatFloat(x, 'f', max(0, n-1-magnitude), 64)
-}
-
-func signed(x float64) string {
-	if x > 0 {
-		return "+" + figure(x)
-	}
-	return figure(x)
 }
 
 // apart writes two numbers with enough digits to see that they differ, if they do.

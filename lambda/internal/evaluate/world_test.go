@@ -270,5 +270,3 @@ func contains(t *testing.T, err error, problem string) {
 }
 
 var errDown = errors.New("the network is down")
-
-func limit(x float64) *float64 { return &x }
