@@ -40,7 +40,7 @@ type ExportProps struct {
 	// the function knows it by its name only.
 	// Default: none. Such an export fails.
 	ExportMapName string
-	// Topic gets what the doctor finds.
+	// Topic gets how runs end that need no workflow, and what the doctor finds; with it events and metrics tell of the ends.
 	// Default: none. It is in the log.
 	Topic awssns.ITopic
 	// TopicKey that the topic is encrypted with.
@@ -259,7 +259,10 @@ func exportStatements(scope constructs.Construct, props *ExportProps, key awskms
 			allow("LookAtTheMap", []string{"states:DescribeExecution"}, exportMapExecutions(stack, name)))
 	}
 	if props.Topic != nil {
-		statements = append(statements, allow("TellWhatTheDoctorFinds", []string{"sns:Publish"}, props.Topic.TopicArn()))
+		statements = append(statements,
+			allow("TellPeople", []string{"sns:Publish"}, props.Topic.TopicArn()),
+			tellMachines(scope),
+			putMetrics())
 		if props.TopicKey != nil {
 			statements = append(statements, allowIf("EncryptNotices", []string{"kms:GenerateDataKey", "kms:Decrypt"}, via("sns"), props.TopicKey.KeyArn()))
 		}

@@ -65,10 +65,8 @@ func NewNotify(scope constructs.Construct, id string, props *NotifyProps) *Notif
 	this := constructs.NewConstruct(scope, &id)
 	environment := map[string]*string{"TOPIC_ARN": props.Topic.TopicArn(), "DATA_BUCKET": props.Bucket.BucketName()}
 	statements := append([]awsiam.PolicyStatement{
-		allow("Publish", []string{"sns:Publish"}, props.Topic.TopicArn()),
-		allow("PutEvents", []string{"events:PutEvents"}, awscdk.Stack_Of(this).FormatArn(&awscdk.ArnComponents{
-			Service: jsii.String("events"), Resource: jsii.String("event-bus"), ResourceName: jsii.String("default"),
-		})),
+		allow("TellPeople", []string{"sns:Publish"}, props.Topic.TopicArn()),
+		tellMachines(this),
 		putMetrics(),
 		allow("SetTheClocks", []string{"s3:GetObject", "s3:PutObject"}, props.Bucket.ArnForObjects(jsii.String(clocks(props.Spec)))),
 		// Without it S3 answers 403, not 404, for a clock that was never set.
@@ -96,6 +94,13 @@ func NewNotify(scope constructs.Construct, id string, props *NotifyProps) *Notif
 
 // clocks is the pattern of the keys of a pipeline's clocks.
 func clocks(spec pipeline.Spec) string { return spec.Pipeline + "/clocks/*" }
+
+// tellMachines lets a function put events on the account's default bus.
+func tellMachines(scope constructs.Construct) awsiam.PolicyStatement {
+	return allow("TellMachines", []string{"events:PutEvents"}, awscdk.Stack_Of(scope).FormatArn(&awscdk.ArnComponents{
+		Service: jsii.String("events"), Resource: jsii.String("event-bus"), ResourceName: jsii.String("default"),
+	}))
+}
 
 // putMetrics lets a function put metrics of the pipelines' namespace. PutMetricData knows no resources.
 func putMetrics() awsiam.PolicyStatement {

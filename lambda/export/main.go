@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -32,6 +34,7 @@ import (
 	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/internal/secret"
 	"sagemaker-datapipeline/lambda/internal/sqlserver"
+	"sagemaker-datapipeline/lambda/internal/tell"
 	"sagemaker-datapipeline/lambda/internal/workflow"
 	"sagemaker-datapipeline/lambda/pipeline"
 )
@@ -67,8 +70,8 @@ func named(err error) error {
 type function struct {
 	*export.Exporter
 	server export.Server
-	// announce sends the doctor's notice after a deployment; nil without a topic.
-	announce func(ctx context.Context, n notice.Notice) error
+	// teller tells how runs end that need no workflow, and what the doctor finds after a deployment; nil without a topic.
+	teller *tell.Teller
 }
 
 func handle(ctx context.Context, setUp func() (*function, error), body []byte, requestID string) (any, error) {
@@ -84,7 +87,8 @@ func handle(ctx context.Context, setUp func() (*function, error), body []byte, r
 	case export.ReadPartition:
 		return f.Partition(ctx, event.Plan, event.Partition, requestID)
 	case export.CommitPlan:
-		return f.Commit(ctx, event.Plan, requestID)
+		result, err := f.Commit(ctx, event.Plan, requestID)
+		return f.told(ctx, result, err)
 	case export.Doctor:
 		return f.examine(ctx, event)
 	case export.RebaselinePipeline:
@@ -98,7 +102,8 @@ func handle(ctx context.Context, setUp func() (*function, error), body []byte, r
 	case export.ResumePipeline:
 		return f.Resume(ctx, event)
 	}
-	return f.Run(ctx, event, requestID)
+	result, err := f.Run(ctx, event, requestID)
+	return f.told(ctx, result, err)
 }
 
 // examine asks the doctor. After a deployment nobody reads the answer, so what is in the way is announced.
@@ -112,8 +117,8 @@ func (f *function) examine(ctx context.Context, event export.Event) (findings.Re
 		return findings.Report{}, err
 	}
 	f.Log.Info("examined", "pipeline", f.Spec.Name(), "worst", report.Worst(), "summary", report.Summary())
-	if event.Source != "" && report.Worst() == findings.Error && f.announce != nil {
-		return report, f.announce(ctx, notice.FromReport(f.Spec, report))
+	if event.Source != "" && report.Worst() == findings.Error && f.teller != nil {
+		return report, notice.Publish(ctx, f.teller.SNS, f.teller.Topic, notice.FromReport(f.Spec, report))
 	}
 	return report, nil
 }
@@ -173,8 +178,10 @@ func setUp(ctx context.Context, log *slog.Logger) (*function, error) {
 		f.Map = workflow.StateMachine{API: states, ARN: arn}
 	}
 	if topic := os.Getenv("TOPIC_ARN"); topic != "" {
-		client := sns.NewFromConfig(sdk)
-		f.announce = func(ctx context.Context, n notice.Notice) error { return notice.Publish(ctx, client, topic, n) }
+		f.teller = &tell.Teller{
+			Spec: spec, Bucket: f.Bucket, Topic: topic,
+			CloudWatch: cloudwatch.NewFromConfig(sdk), EventBridge: eventbridge.NewFromConfig(sdk), SNS: sns.NewFromConfig(sdk),
+		}
 	}
 	return f, nil
 }

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"sagemaker-datapipeline/lambda/internal/clocks"
+	"sagemaker-datapipeline/lambda/internal/export"
+	"sagemaker-datapipeline/lambda/internal/objects"
+	"sagemaker-datapipeline/lambda/outcome"
+	"sagemaker-datapipeline/lambda/verdict"
+)
+
+// tellWithin bounds what telling an end may take of the function's time.
+const tellWithin = 15 * time.Second
+
+// told passes on how a run went, after telling whoever has to know how it ended. What can't be told doesn't make the run a failure: Lambda would
+// make it again. It is in the log, and a clock that isn't set is heard of by its alarm.
+func (f *function) told(ctx context.Context, result export.Result, err error) (export.Result, error) {
+	if err != nil {
+		return result, err // Lambda tries again, and has the failure told in the end
+	}
+	ctx, cancel := context.WithTimeout(ctx, tellWithin)
+	defer cancel()
+	if err := f.tellEnd(ctx, result, time.Now()); err != nil {
+		f.Log.Error("telling how the run ended", "pipeline", f.Spec.Name(), "run", result.Run, "outcome", result.Outcome, "error", err.Error())
+	}
+	return result, nil
+}
+
+// tellEnd tells the end of a run that ended here, once. Of a run that was handed to the workflow it sets the clock of the data: its end is the workflow's to
+// tell.
+func (f *function) tellEnd(ctx context.Context, result export.Result, now time.Time) error {
+	if result.ExecutionARN != "" && (result.Outcome == export.Committed || result.Outcome == export.AlreadyCommitted) {
+		// Again, where another attempt has started the workflow and died.
+		return clocks.New(f.Bucket, f.Spec.Pipeline).Set(ctx, clocks.Data, clocks.Reading{Run: result.Run, Outcome: outcome.Exported, At: now})
+	}
+	o, ended := endings[result.Outcome]
+	if !ended || f.teller == nil {
+		return nil
+	}
+	end := outcome.End{Run: result.Run, Outcome: o, At: now, Data: o == outcome.Exported, Cause: result.Detail}
+	if told, err := f.teller.Told(ctx, end); told || err != nil {
+		// Not to know is no reason to be silent.
+		if told {
+			return nil
+		}
+		f.Log.Warn("looking what was told last", "pipeline", f.Spec.Name(), "error", err.Error())
+	}
+	if result.Manifest != "" {
+		end.Facts = append(end.Facts,
+			outcome.Fact{Name: "Rows", Value: fmt.Sprint(result.Rows)},
+			outcome.Fact{Name: "Manifest", Value: "s3://" + f.Bucket.Name() + "/" + result.Manifest})
+	}
+	var unread error
+	if o == outcome.Rejected {
+		var rules []outcome.Fact
+		if rules, unread = f.failedRules(ctx, result); unread == nil {
+			end.Facts = append(end.Facts, rules...)
+		}
+	}
+	return errors.Join(unread, f.teller.Tell(ctx, end))
+}
+
+// endings are the ends that the export tells. A run that was handed over goes on; one that is committed behind later ones, or was committed before, has no
+// end of its own.
+var endings = map[export.Outcome]outcome.Outcome{
+	export.Committed: outcome.Exported,
+	// The export knows no word of its own for it.
+	export.Outcome(outcome.Rejected): outcome.Rejected,
+	export.NoNewData:                 outcome.NoNewData,
+	export.Blocked:                   outcome.Blocked,
+	export.Superseded:                outcome.Superseded,
+	export.OutsideHours:              outcome.OutsideHours,
+	export.Busy:                      outcome.Busy,
+	export.Paused:                    outcome.Paused,
+}
+
+// failedRules are the rules that kept a run out of training, as lines of its notice.
+func (f *function) failedRules(ctx context.Context, result export.Result) ([]outcome.Fact, error) {
+	stored, err := f.Bucket.Read(ctx, verdict.Key(f.Spec.Pipeline, result.Run))
+	if errors.Is(err, objects.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the verdict: %w", err)
+	}
+	v, err := verdict.Decode(stored.Body)
+	if err != nil {
+		return nil, err
+	}
+	var facts []outcome.Fact
+	for _, r := range v.Failed() {
+		said := fmt.Sprintf("expected %s, was %s", r.Expected, r.Actual)
+		if len(r.Examples) > 0 {
+			said += "; such as " + strings.Join(r.Examples, ", ")
+		}
+		facts = append(facts, outcome.Fact{Name: r.Name, Value: said})
+	}
+	return facts, nil
+}
