@@ -11,6 +11,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"sagemaker-datapipeline/constructs/config"
+	"sagemaker-datapipeline/lambda/outcome"
 )
 
 // Foundation is the stateful stack of an environment: what pipelines share and what must never be replaced. Pipelines
@@ -44,7 +45,7 @@ func newFoundation(scope constructs.Construct, project, name string, e config.En
 	})
 	f.Notices = NewNotices(stack, "Notices", &NoticesProps{
 		Emails:        e.Notify.Emails,
-		Outcomes:      e.Notify.Outcomes,
+		Outcomes:      outcomes(e.Notify.Outcomes),
 		EncryptionKey: f.DataLake.Key,
 	})
 	f.ScheduleGroup = awsscheduler.NewScheduleGroup(stack, jsii.String("ScheduleGroup"), &awsscheduler.ScheduleGroupProps{
@@ -58,6 +59,18 @@ func newFoundation(scope constructs.Construct, project, name string, e config.En
 	output(stack, "TopicArn", "Subscribe here to hear how runs ended", f.Notices.Topic.TopicArn())
 	output(stack, "AlarmTopicArn", "Subscribe here to hear of alarms", f.Notices.Alarms.TopicArn())
 	return f
+}
+
+// outcomes are the words of a configuration as a construct takes them; nil stays nil, which is the default.
+func outcomes(words []string) []outcome.Outcome {
+	var named []outcome.Outcome
+	if words != nil {
+		named = []outcome.Outcome{}
+	}
+	for _, word := range words {
+		named = append(named, outcome.Outcome(word))
+	}
+	return named
 }
 
 // rolesOf is a pattern of the names that CloudFormation gives to roles of stacks whose name begins with prefix: it cuts

@@ -1,6 +1,8 @@
 package constructs
 
 import (
+	"slices"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
@@ -8,6 +10,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssnssubscriptions"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
+
+	"sagemaker-datapipeline/lambda/outcome"
 )
 
 // NoticesProps says who is told.
@@ -15,19 +19,17 @@ type NoticesProps struct {
 	// Emails get notices and alarms, after they confirmed the two messages that SNS sends them.
 	// Default: nobody; subscribe to Topic and Alarms.
 	Emails []string
-	// Outcomes are the ends of runs that are mailed, by the words of lambda/outcome.
-	// Default: all but those of which nobody has to hear.
-	Outcomes []string
+	// Outcomes are the ends of runs that are mailed. Requests for approval and what the examination after a deployment finds are mailed always.
+	// Default: all but those of which nobody has to hear: routine outcomes, and a state that lasts (outcome.Outcome.Lasts) after its first notice.
+	Outcomes []outcome.Outcome
 	// EncryptionKey encrypts notices at rest. Its policy must let cloudwatch.amazonaws.com use it, or alarms stay silent;
 	// that of a DataLake does.
 	// Default: not encrypted by a key of the account.
 	EncryptionKey awskms.IKey
 }
 
-// Notices are the topics on which people hear how runs ended, and of alarms.
-//
-// They are two, because mail is filtered by the attributes of a notice, and alarms have none: SNS lets nothing without attributes
-// through a filter, not even one for messages that lack an attribute (the developer guide, "Key matching").
+// Notices are the topics on which people hear how runs ended, and of alarms. They are two because mail of the first is filtered, and no
+// filter lets an alarm through: docs/decisions/0014-alarms-have-a-topic-of-their-own.md.
 type Notices struct {
 	Construct constructs.Construct
 	// Topic gets the notice of every end, and what the examination after a deployment finds. Its attributes are pipeline, run, outcome,
@@ -59,18 +61,24 @@ func NewNotices(scope constructs.Construct, id string, props *NoticesProps) *Not
 	return n
 }
 
-// examined is the outcome attribute of what an examination of the database finds (lambda/internal/notice): it is always mailed.
-const examined = "examined"
-
-// mailed is the filter of what is mailed.
-func mailed(outcomes []string) *map[string]awssns.SubscriptionFilter {
-	attribute, values := "routine", []string{"false"}
+// mailed is the filter of what is mailed; nil lets everything through. Where outcomes are named it excludes all the others, so that what is no outcome of a run,
+// or an outcome that this code doesn't know yet, is mailed.
+func mailed(outcomes []outcome.Outcome) *map[string]awssns.SubscriptionFilter {
+	conditions := &awssns.StringConditions{Allowlist: jsii.Strings("false")}
+	attribute := "routine"
 	if outcomes != nil {
-		attribute, values = "outcome", append([]string{examined}, outcomes...)
+		var others []string
+		for _, o := range outcome.All {
+			if !slices.Contains(outcomes, o) {
+				others = append(others, string(o))
+			}
+		}
+		if len(others) == 0 {
+			return nil
+		}
+		attribute, conditions = "outcome", &awssns.StringConditions{Denylist: jsii.Strings(others...)}
 	}
-	return &map[string]awssns.SubscriptionFilter{
-		attribute: awssns.SubscriptionFilter_StringFilter(&awssns.StringConditions{Allowlist: jsii.Strings(values...)}),
-	}
+	return &map[string]awssns.SubscriptionFilter{attribute: awssns.SubscriptionFilter_StringFilter(conditions)}
 }
 
 // GrantPublish lets a role publish notices.
