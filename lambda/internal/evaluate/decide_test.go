@@ -205,7 +205,7 @@ func TestAPartOfAHoldOutIsNoHoldOut(t *testing.T) {
 		{"a short file of a run before", "a-00000.csv.out has the scores of 39 rows, and the hold-out's file s3://data/fraud/runs/20260101t020000z/test/a-00000.csv has 40: a model isn't judged by a part",
 			with(candidate, 0, func(lines []string) []string { return lines[1:] })},
 		{"an empty file", "a-00000.csv.out has the scores of 0 rows", with(candidate, 0, func([]string) []string { return nil })},
-		{"a row too many", "the hold-out has 100 rows in all", with(candidate, 1, func(lines []string) []string { return append(lines, lines[0]) })},
+		{"a row too many", "more rows were scored than the 100 that the hold-out has", with(candidate, 0, func(lines []string) []string { return append(lines, lines[0]) })},
 		{"no scores of the champion", "reading the scores of the model in service: there are no scores", func(w *world) { w.remove(out(w, champion, 0)); w.remove(out(w, champion, 1)) }},
 		{"scores of the champion in part", "reading the scores of the model in service: the hold-out's file", func(w *world) { w.remove(out(w, champion, 0)) }},
 		{"other rows", "a-00000.csv.out, line 3: it isn't the row that the other model was asked for: the labels differ", func(w *world) {
@@ -235,6 +235,7 @@ func TestAPartOfAHoldOutIsNoHoldOut(t *testing.T) {
 			w.Spec.Gate.Metric = "logloss"
 			w.output(candidate, candidate, w.names[0], w.lines(w.names[0], "-1"))
 		}},
+		{"a manifest that counts more rows than its files have", "the hold-out's files have fewer rows than the 101", func(w *world) { w.manifest(101) }},
 		{"more rows than are compared", "more than the 10000000 that are compared", func(w *world) { w.manifest(20_000_000) }},
 		{"two files that were written over each other", "are those of fraud/runs/20260101t020000z/test/x.csv and of fraud/runs/20260102t020000z/test/x.csv at once", func(w *world) {
 			w.names = []string{string(beforeRun) + "/test/x.csv", string(thisRun) + "/test/x.csv"}

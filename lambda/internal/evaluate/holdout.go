@@ -11,6 +11,9 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"sagemaker-datapipeline/lambda/evaluation"
 	"sagemaker-datapipeline/lambda/internal/metrics"
@@ -130,8 +133,19 @@ func (e *Evaluator) outputs(ctx context.Context, files []string, prefix string) 
 	return found, nil
 }
 
-// scored is what a model answers on a hold-out, row by row.
-type scored struct{ labels, scores []float64 }
+// scored is what a model answers on a hold-out, row by row. The rows of its file i begin at starts[i].
+type scored struct {
+	labels, scores []float64
+	starts         []int
+}
+
+// file gives the labels of a file.
+func (s scored) file(i int) []float64 {
+	if i == len(s.starts)-1 {
+		return s.labels[s.starts[i]:]
+	}
+	return s.labels[s.starts[i]:s.starts[i+1]]
+}
 
 // read reads the scores of a hold-out as streams. With the rows of another model each label has to be the same as there.
 func (e *Evaluator) read(ctx context.Context, h holdout, prefix string, other *scored) (scored, error) {
@@ -142,59 +156,84 @@ func (e *Evaluator) read(ctx context.Context, h holdout, prefix string, other *s
 	if err != nil {
 		return scored{}, err
 	}
-	all := scored{labels: make([]float64, 0, h.Rows), scores: make([]float64, 0, h.Rows)}
-	rows := make([]int64, len(outputs))
-	for i, key := range outputs {
-		before := len(all.scores)
-		err := e.lines(ctx, key, func(line []byte) error {
+	parts, total := make([]scored, len(outputs)), atomic.Int64{}
+	if err := each(ctx, len(outputs), func(ctx context.Context, i int) error {
+		part := &parts[i]
+		if err := e.lines(ctx, outputs[i], func(line []byte) error {
 			label, score, err := parse(line, e.Spec.Dataset.Task)
 			if err != nil {
 				return err
 			}
-			if n := len(all.labels); other != nil && (n >= len(other.labels) || other.labels[n] != label) {
+			if n := len(part.labels); other != nil && (n >= len(other.file(i)) || other.file(i)[n] != label) {
 				return errors.New("it isn't the row that the other model was asked for: the labels differ")
 			}
-			if int64(len(all.labels)) == h.Rows {
-				return fmt.Errorf("the hold-out has %d rows in all, and this is one more", h.Rows)
+			if total.Add(1) > h.Rows {
+				return fmt.Errorf("more rows were scored than the %d that the hold-out has", h.Rows)
 			}
-			all.labels, all.scores = append(all.labels, label), append(all.scores, score)
+			part.labels, part.scores = append(part.labels, label), append(part.scores, score)
 			return nil
-		})
-		if err != nil {
-			return scored{}, err
+		}); err != nil {
+			return err
 		}
-		rows[i] = int64(len(all.scores) - before)
-		if want, known := h.of[h.files[i]]; known && rows[i] != want {
-			return scored{}, e.short(key, rows[i], h.files[i], want)
+		if want, known := h.of[h.files[i]]; known && int64(len(part.scores)) != want {
+			return e.short(outputs[i], int64(len(part.scores)), h.files[i], want)
 		}
+		return nil
+	}); err != nil {
+		return scored{}, err
 	}
-	if int64(len(all.scores)) != h.Rows {
-		return scored{}, e.missing(ctx, h, outputs, rows)
+	if total.Load() != h.Rows {
+		return scored{}, e.missing(ctx, h, outputs, parts)
+	}
+	all := scored{labels: make([]float64, 0, h.Rows), scores: make([]float64, 0, h.Rows), starts: make([]int, len(parts))}
+	for i, part := range parts {
+		all.starts[i] = len(all.labels)
+		all.labels, all.scores = append(all.labels, part.labels...), append(all.scores, part.scores...)
+		parts[i] = scored{}
 	}
 	return all, nil
+}
+
+// readers is how many files are read at a time: an append load's window can have 50,000 small ones.
+const readers = 16
+
+// each does something for each of n files, some at a time, and ends with the first error.
+func each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readers)
+	for i := range n {
+		group.Go(func() error {
+			if err := context.Cause(ctx); err != nil {
+				return err // another file's
+			}
+			return do(ctx, i)
+		})
+	}
+	return group.Wait()
 }
 
 func (e *Evaluator) short(output string, rows int64, file string, want int64) error {
 	return &incompleteError{problem: fmt.Sprintf("s3://%s/%s has the scores of %d rows, and the hold-out's file s3://%s/%s has %d", e.Bucket.Name(), output, rows, e.Bucket.Name(), file, want)}
 }
 
-// missing names the file whose scores are short, by counting the rows of those that the run's manifest doesn't tell of.
-func (e *Evaluator) missing(ctx context.Context, h holdout, outputs []string, rows []int64) error {
-	var total int64
-	for i, key := range outputs {
-		total += rows[i]
+// missing names a file whose scores are short, by counting the rows of those that the run's manifest doesn't tell of.
+func (e *Evaluator) missing(ctx context.Context, h holdout, outputs []string, parts []scored) error {
+	if err := each(ctx, len(outputs), func(ctx context.Context, i int) error {
 		if _, known := h.of[h.files[i]]; known {
-			continue
+			return nil
 		}
 		var want int64
 		if err := e.lines(ctx, h.files[i], func([]byte) error { want++; return nil }); err != nil {
 			return err
 		}
-		if rows[i] != want {
-			return e.short(key, rows[i], h.files[i], want)
+		if rows := int64(len(parts[i].scores)); rows != want {
+			return e.short(outputs[i], rows, h.files[i], want)
 		}
+		return nil
+	}); err != nil {
+		return err
 	}
-	return &incompleteError{problem: fmt.Sprintf("%d rows were scored, and the hold-out has %d", total, h.Rows)}
+	return &incompleteError{problem: fmt.Sprintf("the hold-out's files have fewer rows than the %d that the run's manifest says", h.Rows)}
 }
 
 // longestLine bounds a line of a channel's file: a row of ten thousand features has about 200 KB.
