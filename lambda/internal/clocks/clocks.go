@@ -28,7 +28,7 @@ const (
 	Data Clock = "data"
 	// Model: the run on whose data the model in service was trained, or was compared and kept.
 	Model Clock = "model"
-	// End: the run whose end was told last. It is no age of anything, and tells what was told already.
+	// End: the run whose end people were told of last. It is no age of anything: it says what was told already.
 	End Clock = "end"
 )
 
@@ -43,7 +43,7 @@ type Reading struct {
 	At time.Time `json:"at"`
 }
 
-// SetBy gives the clocks that the end of a run sets. An end that names no run sets none.
+// SetBy gives the clocks with an age that the end of a run sets. An end that names no run sets none.
 func SetBy(end outcome.End) []Clock {
 	if end.Run.Time().IsZero() {
 		return nil
@@ -58,7 +58,7 @@ func SetBy(end outcome.End) []Clock {
 	if end.Outcome.Deliberate() {
 		set = append(set, Tick)
 	}
-	return append(set, End)
+	return set
 }
 
 // from is the moment that the clock's age is counted from: data is as old as the run that it was read for, a tick's is when it was processed.

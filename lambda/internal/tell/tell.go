@@ -51,18 +51,21 @@ type Teller struct {
 // ErrUnheard is in the error of Tell when the notice couldn't be sent: people know nothing of the end.
 var ErrUnheard = errors.New("the notice was not sent")
 
-// Tell sets the clocks, counts the end, puts the event and sends the notice, in this order. What can't be done keeps nothing else from being done: all of it is in
-// the error, and in the notice itself. What is told twice counts twice and is heard twice; the clocks don't mind.
+// Tell sets the clocks, counts the end, puts the event, sends the notice and remembers that it did, in this order. What can't be done keeps nothing else from
+// being done: all of it is in the error, and in the notice itself. What is told twice counts twice and is heard twice; the clocks don't mind.
 func (t Teller) Tell(ctx context.Context, end outcome.End) error {
 	end = t.complete(end, time.Now())
 	end.Repeated = t.repeats(ctx, end)
-	undone := slices.DeleteFunc([]error{t.setClocks(ctx, end), t.count(ctx, end), t.putEvent(ctx, end)}, func(err error) bool { return err == nil })
+	undone := slices.DeleteFunc([]error{t.set(ctx, end, clocks.SetBy(end)...), t.count(ctx, end), t.putEvent(ctx, end)}, func(err error) bool { return err == nil })
 	n := notice.FromEnd(t.Spec, end)
 	for _, err := range undone {
 		n.Message += "\nThis could not be done: " + err.Error() + "\n"
 	}
 	if err := notice.Publish(ctx, t.SNS, t.Topic, n); err != nil {
-		undone = append(undone, fmt.Errorf("%w: %w", ErrUnheard, err))
+		return errors.Join(append(undone, fmt.Errorf("%w: %w", ErrUnheard, err))...)
+	}
+	if !end.Run.Time().IsZero() {
+		undone = append(undone, t.set(ctx, end, clocks.End))
 	}
 	return errors.Join(undone...)
 }
@@ -105,7 +108,7 @@ func bounded(facts []outcome.Fact) []outcome.Fact {
 	return some
 }
 
-// Told says whether this end was the last that was told: a function that is invoked again need not tell it again.
+// Told says whether this end was the last that people were told of: a function that is invoked again need not tell it again.
 func (t Teller) Told(ctx context.Context, end outcome.End) (bool, error) {
 	last, ok, err := clocks.New(t.Bucket, t.Spec.Pipeline).Read(ctx, clocks.End)
 	return ok && last.Run == end.Run && last.Outcome == end.Outcome, err
@@ -120,10 +123,10 @@ func (t Teller) repeats(ctx context.Context, end outcome.End) bool {
 	return err == nil && ok && last.Outcome == end.Outcome && last.Run != end.Run
 }
 
-func (t Teller) setClocks(ctx context.Context, end outcome.End) error {
+func (t Teller) set(ctx context.Context, end outcome.End, which ...clocks.Clock) error {
 	all := clocks.New(t.Bucket, t.Spec.Pipeline)
 	var undone []error
-	for _, clock := range clocks.SetBy(end) {
+	for _, clock := range which {
 		undone = append(undone, all.Set(ctx, clock, clocks.Reading{Run: end.Run, Outcome: end.Outcome, At: end.At}))
 	}
 	return errors.Join(undone...)
