@@ -161,10 +161,9 @@ func setUp(ctx context.Context, log *slog.Logger) (*function, error) {
 		Primary: sqlserver.Overrides{Host: os.Getenv("DATABASE_HOST"), Port: os.Getenv("DATABASE_PORT"), Database: os.Getenv("DATABASE_NAME")},
 		Replica: sqlserver.Overrides{Host: os.Getenv("REPLICA_HOST"), Port: os.Getenv("REPLICA_PORT"), Database: os.Getenv("DATABASE_NAME")},
 	}
-	streams := export.Streams * max(1, spec.Limits.Connections)
 	f := &function{server: server, Exporter: &export.Exporter{
 		Spec:     spec,
-		Bucket:   objects.NewBucket(store, bucket, os.Getenv("DATA_KEY_ARN"), streams),
+		Bucket:   objects.NewBucket(store, bucket, os.Getenv("DATA_KEY_ARN"), export.Streams(spec)),
 		Database: server,
 		HashKey:  server.HashKey,
 		Log:      log,

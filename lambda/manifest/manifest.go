@@ -150,7 +150,7 @@ type Bounds struct {
 }
 
 // Counts are the sides of the export that agree, always: Decoded = Done, and Decoded = Parquet + Repeated, and
-// Parquet = Channel + Skipped where there are channels.
+// Parquet = Channel + Skipped where there are channels, and Parquet = Batch where there is one to score.
 type Counts struct {
 	// Counted is the server's COUNT_BIG in the same snapshot, where it was asked for; nil otherwise.
 	Counted *int64 `json:"counted,omitempty"`
@@ -206,6 +206,14 @@ func (c Counts) Check(channels bool) error {
 		return fmt.Errorf("of %d rows that were read, %d are in Parquet and %d were left out as read before: this is a fault of the export", c.Decoded, c.Parquet, c.Repeated)
 	case channels && c.Parquet != c.Channel+c.Skipped:
 		return fmt.Errorf("of %d rows in Parquet, %d are in the channels and %d were skipped by rule: this is a fault of the export", c.Parquet, c.Channel, c.Skipped)
+	}
+	return nil
+}
+
+// CheckBatch says whether a row isn't in the batch to score, where there is one.
+func (c Counts) CheckBatch() error {
+	if c.Parquet != c.Batch {
+		return fmt.Errorf("of %d rows in Parquet, %d are in the batch to score: this is a fault of the export", c.Parquet, c.Batch)
 	}
 	return nil
 }

@@ -180,9 +180,15 @@ func TestCountsAgreeOrSayWhichDont(t *testing.T) {
 			}
 		})
 	}
+	if err := (Counts{Parquet: 4, Channel: 3, Skipped: 1, Batch: 4}).CheckBatch(); err != nil {
+		t.Errorf("each row is scored, also one without a label: %v", err)
+	}
+	if err := (Counts{Parquet: 5, Channel: 5, Batch: 4}).CheckBatch(); err == nil || !strings.Contains(err.Error(), "of 5 rows in Parquet, 4 are in the batch to score") {
+		t.Errorf("a row isn't scored: %v", err)
+	}
 	sum := Counts{Done: 1, Unknown: map[string]int64{"a": 1}}
-	sum.Add(Counts{Done: 2, Decoded: 3, Repeated: 4, Parquet: 5, Channel: 6, Skipped: 7, Replaced: 8, Unknown: map[string]int64{"a": 1, "b": 2}})
-	if want := (Counts{Done: 3, Decoded: 3, Repeated: 4, Parquet: 5, Channel: 6, Skipped: 7, Replaced: 8, Unknown: map[string]int64{"a": 2, "b": 2}}); !reflect.DeepEqual(sum, want) {
+	sum.Add(Counts{Done: 2, Decoded: 3, Repeated: 4, Parquet: 5, Channel: 6, Skipped: 7, Batch: 9, Replaced: 8, Unknown: map[string]int64{"a": 1, "b": 2}})
+	if want := (Counts{Done: 3, Decoded: 3, Repeated: 4, Parquet: 5, Channel: 6, Skipped: 7, Batch: 9, Replaced: 8, Unknown: map[string]int64{"a": 2, "b": 2}}); !reflect.DeepEqual(sum, want) {
 		t.Fatalf("got %+v", sum)
 	}
 }

@@ -1,4 +1,4 @@
-// Package channels writes what the training job reads, dealt to train, validation and test.
+// Package channels writes what the training job reads, dealt to train, validation and test, and what a model that scores batches does.
 package channels
 
 import (
@@ -20,6 +20,19 @@ import (
 // DefaultFileBytes is the size after which a channel's next file begins.
 const DefaultFileBytes = 256 << 20
 
+// Options are a Writer's.
+type Options struct {
+	// FileBytes is the size after which a channel's next file begins. 0: DefaultFileBytes.
+	FileBytes int64
+	// Batch has each row written to the channel "batch" as well, whatever the split and its label.
+	Batch bool
+}
+
+// names are those of a Writer's channels, by their places; the batch's is the last.
+var names = append(split.Channels[:], manifest.Batch)
+
+const batchPlace = len(split.Channels)
+
 // Writer deals rows to the channels. It is for one goroutine.
 type Writer struct {
 	ctx    context.Context //nolint:containedctx // it outlives one call: the channels are streams
@@ -28,13 +41,14 @@ type Writer struct {
 	format Format
 	naming Naming
 	limit  int64
+	batch  bool
 
 	// deal gives the channel of a row.
 	deal func(batch arrow.RecordBatch, row int) (int, error)
 	// skipNullLabel leaves rows without a label out.
 	skipNullLabel bool
 
-	channels [len(split.Channels)]channel
+	channels [batchPlace + 1]channel
 	skipped  int64
 	line     []byte
 	smoke    []byte
@@ -58,8 +72,8 @@ type channel struct {
 // flushBytes is how many bytes of lines are gathered before they go to the stream.
 const flushBytes = 64 << 10
 
-// NewWriter makes a Writer of the dataset's format. fileBytes 0 means DefaultFileBytes.
-func NewWriter(ctx context.Context, b *objects.Bucket, p *columns.Plan, d pipeline.Dataset, n Naming, fileBytes int64) (*Writer, error) {
+// NewWriter makes a Writer of the dataset's format.
+func NewWriter(ctx context.Context, b *objects.Bucket, p *columns.Plan, d pipeline.Dataset, n Naming, o Options) (*Writer, error) {
 	format, err := NewFormat(p, d)
 	if err != nil {
 		return nil, err
@@ -68,11 +82,11 @@ func NewWriter(ctx context.Context, b *objects.Bucket, p *columns.Plan, d pipeli
 	if err != nil {
 		return nil, err
 	}
-	if fileBytes == 0 {
-		fileBytes = DefaultFileBytes
+	if o.FileBytes == 0 {
+		o.FileBytes = DefaultFileBytes
 	}
 	return &Writer{
-		ctx: ctx, bucket: b, plan: p, format: format, naming: n, limit: fileBytes, deal: deal,
+		ctx: ctx, bucket: b, plan: p, format: format, naming: n, limit: o.FileBytes, batch: o.Batch, deal: deal,
 		skipNullLabel: d.NullLabel == pipeline.SkipNullLabel,
 	}, nil
 }
@@ -104,9 +118,19 @@ func newDeal(p *columns.Plan, s pipeline.Split) (func(arrow.RecordBatch, int) (i
 	}, nil
 }
 
-// Write deals the rows of a batch. A row that the model can't be trained on is an error that names its key.
+// Write deals the rows of a batch. A row that the model can't be trained on, or can't score, is an error that names its key.
 func (w *Writer) Write(batch arrow.RecordBatch) error {
 	for row := range int(batch.NumRows()) {
+		if w.batch {
+			line, err := w.format.AppendScored(w.line[:0], batch, row)
+			w.line = line
+			if err != nil {
+				return fmt.Errorf("%w, in the row with %s", err, w.plan.KeyText(batch, row))
+			}
+			if err := w.add(batchPlace, line); err != nil {
+				return err
+			}
+		}
 		if w.skipNullLabel && batch.Column(w.plan.Label).IsNull(row) {
 			w.skipped++
 			continue
@@ -173,7 +197,7 @@ func (w *Writer) add(to int, line []byte) error {
 func (w *Writer) flush(to int) error {
 	c := &w.channels[to]
 	if c.object == nil {
-		key := manifest.ChannelKey(w.naming.Pipeline, w.naming.Run, w.naming.Attempt, split.Channels[to], len(c.files))
+		key := manifest.ChannelKey(w.naming.Pipeline, w.naming.Run, w.naming.Attempt, names[to], len(c.files))
 		c.object = w.bucket.NewWriter(w.ctx, key, w.format.ContentType())
 	}
 	_, err := c.object.Write(c.lines.Bytes())
@@ -195,7 +219,7 @@ func (w *Writer) finish(to int) error {
 	if err != nil {
 		return err
 	}
-	c.files = append(c.files, manifest.File{Object: object, Format: w.format.Name(), Channel: split.Channels[to], Rows: c.fileRows})
+	c.files = append(c.files, manifest.File{Object: object, Format: w.format.Name(), Channel: names[to], Rows: c.fileRows})
 	c.object, c.fileRows = nil, 0
 	return nil
 }
@@ -204,8 +228,10 @@ func (w *Writer) finish(to int) error {
 type Result struct {
 	Files []manifest.File
 	Smoke manifest.Smoke
-	// Rows are those in the channels, and Skipped those that a rule left out.
+	// Rows are those in the channels that are trained on, and Skipped those that a rule left out of them.
 	Rows, Skipped int64
+	// Batch are the rows in the channel "batch".
+	Batch int64
 	// Unknown counts, by column, the values outside the declared categories; nil without any.
 	Unknown map[string]int64
 }
@@ -220,9 +246,12 @@ func (w *Writer) Close() (Result, error) {
 		if err := w.finish(i); err != nil {
 			return Result{}, err
 		}
-		r.Rows += w.channels[i].rows
 		r.Files = append(r.Files, w.channels[i].files...)
 	}
+	for i := range split.Channels {
+		r.Rows += w.channels[i].rows
+	}
+	r.Batch = w.channels[batchPlace].rows
 	return r, nil
 }
 

@@ -2,6 +2,7 @@ package channels_test
 
 import (
 	"context"
+	"encoding/csv"
 	"fmt"
 	"io"
 	"maps"
@@ -109,6 +110,67 @@ func TestRowsBecomeLinesOfNumbers(t *testing.T) {
 	}
 }
 
+func TestEachRowIsScoredWithItsKeyInFront(t *testing.T) {
+	d := dataset()
+	d.Key = []string{"Country", "Id"}
+	d.Columns = map[string]pipeline.ColumnRule{"Level": {Ordinal: []string{"low", "high"}, Unknown: pipeline.MissingUnknown}}
+	d.Features = []string{"Amount", "Level"}
+	keyed := [][]any{
+		{int64(1), "fraud", day("2025-12-31"), true, []byte("12.5000"), "Berlin, \"Mitte\"", "low"},
+		{int64(2), nil, day("2026-01-01"), false, []byte("1.0000"), "Köln", "middle"}, // no label: it is scored, and not trained on
+		{int64(3), "ok", day("2026-02-01"), nil, nil, "", nil},
+		{int64(4), "ok", day("2026-02-01"), nil, []byte("1.0000"), nil, nil},
+		{int64(5), "fraud", day("2025-12-31"), nil, []byte("1.0000"), " a", nil},
+	}
+	bucket := newBucket(t)
+	p, err := columns.Resolve(source, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := channels.NewWriter(t.Context(), bucket.bucket, p, d, naming, channels.Options{Batch: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := write(t, w, d, keyed); err != nil {
+		t.Fatal(err)
+	}
+	r, err := w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Rows != 4 || r.Skipped != 1 || r.Batch != 5 || !maps.Equal(r.Unknown, map[string]int64(nil)) {
+		t.Errorf("got %+v", r)
+	}
+	last := r.Files[len(r.Files)-1]
+	want := "\"Berlin, \"\"Mitte\"\"\",1,12.5000,0\nKöln,2,1.0000,\n\"\",3,,\n,4,1.0000,\n\" a\",5,1.0000,\n"
+	if got := bucket.read(t, last.Key); got != want || last.Key != "p/runs/20260101t020000z/batch/a1-00000.csv" || last.Channel != "batch" || last.Rows != 5 {
+		t.Fatalf("%+v holds %q, want %q", last, got, want)
+	}
+	// A reader of CSV finds the keys again.
+	records, err := csv.NewReader(strings.NewReader(want)).ReadAll()
+	if err != nil || len(records) != 5 || records[0][0] != `Berlin, "Mitte"` || records[4][0] != " a" {
+		t.Fatalf("got %q, %v", records, err)
+	}
+}
+
+func TestAKeyOfSeveralLinesIsNotScored(t *testing.T) {
+	d := dataset()
+	d.Key, d.Features, d.Columns = []string{"Country"}, []string{"Amount"}, nil
+	p, err := columns.Resolve(source, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := channels.NewWriter(t.Context(), newBucket(t).bucket, p, d, naming, channels.Options{Batch: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = write(t, w, d, [][]any{{int64(1), "ok", day("2025-12-31"), true, []byte("1.0000"), "a\nb", nil}})
+	w.Abort()
+	if err == nil || !strings.Contains(err.Error(), `the key "Country" holds a line break`) || !strings.Contains(err.Error(), `in the row with Country="a\nb"`) {
+		t.Fatalf("got %v", err)
+	}
+}
+
 func TestRowsAreDealtByTheirKeyWithoutATime(t *testing.T) {
 	d := pipeline.Dataset{Task: pipeline.Regression, Key: []string{"Id"}, Label: "Amount", Features: []string{"Present"}, Split: pipeline.Split{Train: 0.7, Validation: 0.2, Test: 0.1, Salt: "fraud"}}
 	bucket := newBucket(t)
@@ -143,7 +205,7 @@ func TestALongChannelHasSeveralFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := channels.NewWriter(t.Context(), bucket.bucket, p, d, naming, 100_000)
+	w, err := channels.NewWriter(t.Context(), bucket.bucket, p, d, naming, channels.Options{FileBytes: 100_000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +325,7 @@ func newWriter(t *testing.T, b testBucket, d pipeline.Dataset, fileBytes int64) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := channels.NewWriter(t.Context(), b.bucket, p, d, naming, fileBytes)
+	w, err := channels.NewWriter(t.Context(), b.bucket, p, d, naming, channels.Options{FileBytes: fileBytes})
 	if err != nil {
 		t.Fatal(err)
 	}

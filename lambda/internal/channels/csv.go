@@ -13,7 +13,8 @@ import (
 // ContentType of the csv channels, and of a request to the model and its answer.
 const ContentType = "text/csv"
 
-// csv is one line for each row, without a header: the label, then the features. It holds numbers only, so nothing needs quotes.
+// csv is one line for each row, without a header: the label, then the features. They are numbers only, so nothing needs quotes. Where a row is scored,
+// its key's columns are in the label's place, and they may be any text.
 type csv struct {
 	plan    *columns.Plan
 	task    pipeline.Task
@@ -44,6 +45,34 @@ func (f *csv) AppendRow(dst []byte, batch arrow.RecordBatch, row int) ([]byte, e
 
 func (f *csv) AppendRequest(dst []byte, batch arrow.RecordBatch, row int) ([]byte, error) {
 	return f.appendFeatures(dst, batch, row, func(string) {})
+}
+
+func (f *csv) AppendScored(dst []byte, batch arrow.RecordBatch, row int) ([]byte, error) {
+	for _, place := range f.plan.Key {
+		start := len(dst)
+		if !batch.Column(place).IsNull(row) {
+			dst = f.plan.Columns[place].AppendText(dst, batch.Column(place), row)
+			// SageMaker cuts a file into records at line breaks, whether they are within quotes or not.
+			if bytes.ContainsAny(dst[start:], "\r\n") {
+				return dst, fmt.Errorf("the key %q holds a line break, and a batch is scored line by line: replace it in the query", f.plan.Columns[place].Name)
+			}
+			dst = quoted(dst, start)
+		}
+		dst = append(dst, ',')
+	}
+	dst, err := f.AppendRequest(dst, batch, row)
+	return append(dst, '\n'), err
+}
+
+// quoted puts the field of dst that begins at start into quotes, as RFC 4180 has them, where it needs them. A text without characters has them, so that
+// it is no NULL; and one that begins or ends with a blank, which some readers would take for nothing.
+func quoted(dst []byte, start int) []byte {
+	field := dst[start:]
+	if len(field) > 0 && !bytes.ContainsAny(field, `,"`) && field[0] != ' ' && field[len(field)-1] != ' ' {
+		return dst
+	}
+	text := bytes.ReplaceAll(field, []byte(`"`), []byte(`""`)) // a copy
+	return append(append(append(dst[:start], '"'), text...), '"')
 }
 
 func (f *csv) appendLabel(dst []byte, batch arrow.RecordBatch, row int) ([]byte, error) {

@@ -19,6 +19,8 @@ type Format interface {
 	AppendRow(dst []byte, batch arrow.RecordBatch, row int) ([]byte, error)
 	// AppendRequest adds a row's features as the endpoint takes them. It counts nothing.
 	AppendRequest(dst []byte, batch arrow.RecordBatch, row int) ([]byte, error)
+	// AppendScored adds a row as it stands in the channel "batch": its key, by which people find the score, then the features. It counts nothing.
+	AppendScored(dst []byte, batch arrow.RecordBatch, row int) ([]byte, error)
 	// Unknown counts, by column, the values of the rows so far that are outside the declared categories; nil without any.
 	Unknown() map[string]int64
 }

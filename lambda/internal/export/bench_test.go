@@ -109,7 +109,7 @@ func TestExportOfAChild(t *testing.T) {
 	}
 	e := export.Exporter{
 		Spec:     c.Spec,
-		Bucket:   objects.NewBucket(s3.NewFromConfig(config, func(o *s3.Options) { o.UsePathStyle = true }), c.Bucket, "", export.Streams),
+		Bucket:   objects.NewBucket(s3.NewFromConfig(config, func(o *s3.Options) { o.UsePathStyle = true }), c.Bucket, "", export.Streams(c.Spec)),
 		Database: export.Server{Spec: c.Spec, Secret: secret.Secret{API: secretsmanager.NewFromConfig(config), ID: c.Secret}},
 		Workflow: workflow.StateMachine{API: sfn.NewFromConfig(config), ARN: c.Machine},
 		Log:      slog.New(slog.DiscardHandler),

@@ -125,7 +125,7 @@ func (e *Exporter) assemble(ctx context.Context, f ledger.Frozen, h ledger.Head,
 	for _, file := range m.Files {
 		m.Bytes += file.Bytes
 	}
-	if err := m.Counts.Check(e.withChannels()); err != nil {
+	if err := e.agree(m.Counts); err != nil {
 		return manifest.Manifest{}, err
 	}
 	if m.Rows == 0 {
@@ -239,6 +239,9 @@ func (e *Exporter) channel(ctx context.Context, f ledger.Frozen, h ledger.Head, 
 		c.Files = append(c.Files, strings.TrimPrefix(file.Key, manifest.RunsPrefix(e.Spec.Pipeline)))
 		own.Channels[file.Channel] = c
 	}
+	// What is scored is the run's own, whatever it trains on.
+	scored, scores := own.Channels[manifest.Batch]
+	delete(own.Channels, manifest.Batch)
 	m.Split = "hash"
 	if e.Spec.Dataset.Split.Time != nil {
 		m.Split = "time"
@@ -262,6 +265,11 @@ func (e *Exporter) channel(ctx context.Context, f ledger.Frozen, h ledger.Head, 
 	}
 	if err := e.list(ctx, f, m, window); err != nil {
 		return err
+	}
+	if scores && m.Channels != nil {
+		if m.Channels[manifest.Batch], err = e.listed(ctx, f, m, manifest.Batch, scored); err != nil {
+			return err
+		}
 	}
 	body, err := json.MarshalIndent(e.signature(f, m), "", "  ")
 	if err != nil {
@@ -310,32 +318,41 @@ func (e *Exporter) list(ctx context.Context, f ledger.Frozen, m *manifest.Manife
 	if err := channels.CheckShares(e.Spec.Dataset.Split, rows); err != nil {
 		return err
 	}
-	prefix := manifest.RunsPrefix(e.Spec.Pipeline)
 	m.Channels = map[string]manifest.Channel{}
 	for name, n := range rows {
 		if n == 0 {
 			continue
 		}
-		c := manifest.Channel{Rows: n}
-		list := []any{map[string]string{"prefix": "s3://" + e.Bucket.Name() + "/" + prefix}}
-		for _, r := range window {
-			has := r.Channels[name]
-			for _, file := range has.Files {
-				list = append(list, file)
-			}
-			c.Files += len(has.Files)
-			c.Bytes += has.Bytes
+		parts := make([]windowChannel, len(window))
+		for i, r := range window {
+			parts[i] = r.Channels[name]
 		}
-		body, err := json.Marshal(list)
-		if err != nil {
-			return fmt.Errorf("encoding the list of a channel's files: %w", err)
-		}
-		if c.Manifest, err = e.Bucket.Put(ctx, manifest.ChannelManifestKey(e.Spec.Pipeline, f.Run, m.Attempt, name), jsonType, body); err != nil {
+		var err error
+		if m.Channels[name], err = e.listed(ctx, f, m, name, parts...); err != nil {
 			return err
 		}
-		m.Channels[name] = c
 	}
 	return nil
+}
+
+// listed writes the ManifestFile of a channel.
+func (e *Exporter) listed(ctx context.Context, f ledger.Frozen, m *manifest.Manifest, name string, parts ...windowChannel) (manifest.Channel, error) {
+	var c manifest.Channel
+	list := []any{map[string]string{"prefix": "s3://" + e.Bucket.Name() + "/" + manifest.RunsPrefix(e.Spec.Pipeline)}}
+	for _, has := range parts {
+		for _, file := range has.Files {
+			list = append(list, file)
+		}
+		c.Rows += has.Rows
+		c.Files += len(has.Files)
+		c.Bytes += has.Bytes
+	}
+	body, err := json.Marshal(list)
+	if err != nil {
+		return manifest.Channel{}, fmt.Errorf("encoding the list of a channel's files: %w", err)
+	}
+	c.Manifest, err = e.Bucket.Put(ctx, manifest.ChannelManifestKey(e.Spec.Pipeline, f.Run, m.Attempt, name), jsonType, body)
+	return c, err
 }
 
 // binaryThreshold is the score above which a binary model's answer means 1, until an evaluation chooses a better one.

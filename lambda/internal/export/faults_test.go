@@ -24,6 +24,7 @@ import (
 	"sagemaker-datapipeline/lambda/internal/ledger"
 	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/internal/objects/memory"
+	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/run"
 )
@@ -128,7 +129,7 @@ func (p *process) exporter() *export.Exporter {
 	}
 	source := export.Server{Spec: p.spec, Secret: secret}
 	e := &export.Exporter{
-		Spec: p.spec, Bucket: objects.NewBucket(p.client, "data", "", export.Streams*max(1, p.spec.Limits.Connections)),
+		Spec: p.spec, Bucket: objects.NewBucket(p.client, "data", "", export.Streams(p.spec)),
 		Database: watched{source, p.deployment}, HashKey: source.HashKey, Log: slog.New(slog.DiscardHandler),
 		Workflow: machine{p, p.executions}, Map: machine{p, p.maps},
 	}
@@ -337,6 +338,9 @@ func (d *deployment) ids(c ledger.Commit) (ids []int32, lines int64) {
 	d.t.Helper()
 	for _, f := range c.Files {
 		body := d.get(f.Key)
+		if f.Channel == manifest.Batch {
+			continue
+		}
 		if f.Format != "parquet" {
 			lines += int64(bytes.Count(body, []byte("\n")))
 			continue

@@ -195,7 +195,7 @@ func (e *Exporter) readSegment(ctx context.Context, log *slog.Logger, f ledger.F
 	if rows.stopped {
 		part.Through = rows.page.After
 	}
-	if err := part.Counts.Check(e.withChannels()); err != nil {
+	if err := e.agree(part.Counts); err != nil {
 		return manifest.Part{}, fmt.Errorf("%s: %w", survey.From, err)
 	}
 	part.FinishedAt = time.Now().UTC()

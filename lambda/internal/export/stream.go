@@ -22,8 +22,14 @@ import (
 // queue is how many batches wait for each encoder: one, so that reading goes on while the last is encoded.
 const queue = 1
 
-// Streams is how many objects one connection writes at a time: Parquet, and three channels.
-const Streams = 4
+// Streams is how many objects a pipeline writes at a time at most: for each connection Parquet and three channels, and a fourth for batches.
+func Streams(s pipeline.Spec) int {
+	each := 4
+	if s.Deploy == pipeline.Batch {
+		each++
+	}
+	return each * max(1, s.Limits.Connections)
+}
 
 // segment is what one pass over some rows gave.
 type segment struct {
@@ -44,6 +50,18 @@ type source interface {
 var _ source = (*result)(nil)
 
 func (e *Exporter) withChannels() bool { return e.Spec.Dataset.Format != pipeline.NoChannels }
+
+// scores says whether the model scores each run's rows.
+func (e *Exporter) scores() bool { return e.withChannels() && e.Spec.Deploy == pipeline.Batch }
+
+// agree says which sides of the counts don't.
+func (e *Exporter) agree(c manifest.Counts) error {
+	err := c.Check(e.withChannels())
+	if err == nil && e.scores() {
+		err = c.CheckBatch()
+	}
+	return err
+}
 
 // encode reads the rows on one goroutine and encodes them on two others, one for each form. Memory is bounded by the batches in the queues,
 // a row group, and the bucket's buffers. The context of the statement is not the encoders': its rows are closed when one of the three fails.
@@ -95,7 +113,7 @@ func (e *Exporter) encode(ctx context.Context, f ledger.Frozen, from, name strin
 	var channelled channels.Result
 	if e.withChannels() {
 		naming := channels.Naming{Pipeline: e.Spec.Pipeline, Run: f.Run, Attempt: name}
-		writer, err := channels.NewWriter(ctx, e.Bucket, resolved, e.Spec.Dataset, naming, e.Sizes.ChannelFileBytes)
+		writer, err := channels.NewWriter(ctx, e.Bucket, resolved, e.Spec.Dataset, naming, channels.Options{FileBytes: e.Sizes.ChannelFileBytes, Batch: e.scores()})
 		if err != nil {
 			return segment{}, err
 		}
@@ -133,6 +151,7 @@ func (e *Exporter) encode(ctx context.Context, f ledger.Frozen, from, name strin
 	s.files = append(s.files, channelled.Files...)
 	s.smoke = channelled.Smoke
 	s.counts.Channel, s.counts.Skipped, s.counts.Unknown = channelled.Rows, channelled.Skipped, channelled.Unknown
+	s.counts.Batch = channelled.Batch
 	if known != nil {
 		s.keys, s.recent, err = known.write()
 	}

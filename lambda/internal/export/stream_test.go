@@ -28,7 +28,7 @@ func BenchmarkStream(b *testing.B) {
 					Task: pipeline.Binary, Key: []string{"c0"}, Label: "c1",
 					Features: []string{"c2", "c3", "c4", "c5", "c6", "c7"}, Split: pipeline.Split{Train: 0.8, Test: 0.2},
 				}},
-				Bucket: objects.NewBucket(nowhere{}, "b", "", Streams),
+				Bucket: objects.NewBucket(nowhere{}, "b", "", Streams(pipeline.Spec{})),
 			}
 			b.ReportAllocs()
 			for b.Loop() {

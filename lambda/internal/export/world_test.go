@@ -227,7 +227,7 @@ func (w *world) exporter(spec pipeline.Spec, api objects.API) *export.Exporter {
 	source := export.Server{Spec: spec, Secret: secret.Secret{API: w.secrets, ID: w.secretID}}
 	return &export.Exporter{
 		Spec:     spec,
-		Bucket:   objects.NewBucket(api, w.bucket, "", export.Streams*max(1, spec.Limits.Connections)),
+		Bucket:   objects.NewBucket(api, w.bucket, "", export.Streams(spec)),
 		Database: source,
 		HashKey:  source.HashKey,
 		Workflow: workflow.StateMachine{API: w.sfn, ARN: w.machine},

@@ -379,7 +379,7 @@ func (h *history) exporter(p *process) *export.Exporter {
 		},
 	}
 	e := &export.Exporter{
-		Spec: h.spec, Bucket: objects.NewBucket(api, "data", "", export.Streams*2), Database: d,
+		Spec: h.spec, Bucket: objects.NewBucket(api, "data", "", 2*export.Streams(h.spec)), Database: d,
 		Map: stateMachine{h, p}, Log: slog.New(slog.DiscardHandler),
 	}
 	if h.doubles.database != nil {
