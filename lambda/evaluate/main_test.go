@@ -106,7 +106,7 @@ func TestWhatTheFunctionNeedsIsNamed(t *testing.T) {
 	if _, err := setUp(t.Context(), log); err == nil || !strings.Contains(err.Error(), "lacks DATA_BUCKET") {
 		t.Errorf("without a bucket: %v", err)
 	}
-	if other := errors.New("reading"); named(other) != other || named(nil) != nil {
+	if other := errors.New("reading"); !errors.Is(named(other), other) || named(nil) != nil {
 		t.Error("another error gets a name")
 	}
 }
