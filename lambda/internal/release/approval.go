@@ -22,6 +22,9 @@ const (
 	notDecided   = "nobody decided within "
 )
 
+// decidedBy begins what the operator's commands write: "by ann: looks good".
+const decidedBy = "by "
+
 // Approval says whether people let a registered model into service.
 func (r *Releaser) Approval(ctx context.Context, request service.Request) (service.Approval, error) {
 	p, err := r.SageMaker.DescribeModelPackage(ctx, &sagemaker.DescribeModelPackageInput{ModelPackageName: aws.String(request.Package)})
@@ -57,9 +60,13 @@ func (r *Releaser) Approval(ctx context.Context, request service.Request) (servi
 // decision gives what was decided on a package; false while it waits.
 func decision(p *sagemaker.DescribeModelPackageOutput) (service.Approval, bool) {
 	reason := aws.ToString(p.ApprovalDescription)
+	by, said := who(p.LastModifiedBy), reason
+	if words, operator := strings.CutPrefix(reason, decidedBy); operator {
+		by, said, _ = strings.Cut(words, ": ")
+	}
 	switch p.ModelApprovalStatus {
 	case types.ModelApprovalStatusApproved:
-		return service.Approval{Status: service.Approved, By: who(p.LastModifiedBy), Reason: reason}, true
+		return service.Approval{Status: service.Approved, By: by, Reason: said}, true
 	case types.ModelApprovalStatusRejected:
 		if later, ours := strings.CutPrefix(reason, supersededBy); ours {
 			return service.Approval{Status: service.Superseded, By: later, Reason: reason}, true
@@ -67,7 +74,7 @@ func decision(p *sagemaker.DescribeModelPackageOutput) (service.Approval, bool) 
 		if strings.HasPrefix(reason, notDecided) {
 			return service.Approval{Status: service.TimedOut, Reason: reason}, true
 		}
-		return service.Approval{Status: service.Refused, By: who(p.LastModifiedBy), Reason: reason}, true
+		return service.Approval{Status: service.Refused, By: by, Reason: said}, true
 	}
 	return service.Approval{}, false
 }
