@@ -43,7 +43,7 @@ func declared(r Rule, name string, d pipeline.Dataset) string {
 			continue
 		}
 		switch {
-		case rule.Hash && !r.countsOnly():
+		case rule.Hash && !r.CountsOnly():
 			return fmt.Sprintf("%s is on %q, of which a hash is written: its value is not known; IsComplete, Completeness, IsUnique, Uniqueness and IsPrimaryKey can be on it", r.Type, name)
 		case rule.Cast != "":
 			if problem := r.Suits(rule.Cast); problem != "" {
@@ -54,13 +54,13 @@ func declared(r Rule, name string, d pipeline.Dataset) string {
 	return ""
 }
 
-// countsOnly says whether the rule asks for no value of the column.
-func (r Rule) countsOnly() bool {
+// CountsOnly says whether the rule asks for no value of the column.
+func (r Rule) CountsOnly() bool {
 	switch r.Type {
 	case ColumnExists, IsComplete, Completeness, IsUnique, Uniqueness, IsPrimaryKey:
 		return true
 	case ColumnValues:
-		return r.Condition.Kind == Keywords
+		return r.Condition.only(Null)
 	}
 	return false
 }

@@ -101,6 +101,11 @@ func handle(ctx context.Context, setUp func() (*function, error), body []byte, r
 		return f.Pause(ctx, event)
 	case export.ResumePipeline:
 		return f.Resume(ctx, event)
+	case export.AcceptRun:
+		result, err := f.Accept(ctx, event)
+		return f.told(ctx, result, err)
+	case export.RebaseDrift:
+		return f.RebaseDrift(ctx, event)
 	}
 	result, err := f.Run(ctx, event, requestID)
 	return f.told(ctx, result, err)

@@ -145,6 +145,9 @@ func (e *Exporter) assemble(ctx context.Context, f ledger.Frozen, h ledger.Head,
 			return manifest.Manifest{}, err
 		}
 	}
+	if err := e.judge(ctx, f, parts, &m); err != nil {
+		return manifest.Manifest{}, err
+	}
 	if !e.withChannels() {
 		return m, nil
 	}
@@ -194,6 +197,9 @@ type windowRun struct {
 	// Layout is what the columns of its lines are: lines of another layout can't be in one training.
 	Layout   string                   `json:"layout"`
 	Channels map[string]windowChannel `json:"channels"`
+	// Rejected says that the run is not trained on: its verdict rejected it, and when the window was written nobody had accepted it. It stays in the list,
+	// so that it is trained on as soon as somebody does.
+	Rejected bool `json:"rejected,omitempty"`
 }
 
 // windowChannel is what a run has in a channel.
@@ -228,7 +234,7 @@ func (e *Exporter) channel(ctx context.Context, f ledger.Frozen, h ledger.Head, 
 	if err != nil {
 		return err
 	}
-	own := windowRun{Run: f.Run, Layout: layout, Channels: map[string]windowChannel{}}
+	own := windowRun{Run: f.Run, Layout: layout, Channels: map[string]windowChannel{}, Rejected: m.Rejected}
 	for _, file := range m.Files {
 		if file.Channel == "" {
 			continue
@@ -304,11 +310,23 @@ func (e *Exporter) window(ctx context.Context, f ledger.Frozen, h ledger.Head, l
 		oldest := f.Run.Time().Add(-time.Duration(reach) * time.Second)
 		runs = slices.DeleteFunc(runs, func(r windowRun) bool { return r.Run.Time().Before(oldest) })
 	}
+	for i, r := range runs {
+		if !r.Rejected {
+			continue
+		}
+		accepted, err := e.accepted(ctx, r.Run)
+		if err != nil {
+			return nil, err
+		}
+		runs[i].Rejected = accepted == nil
+	}
 	return runs, nil
 }
 
-// list writes SageMaker's ManifestFile of each channel, which names exactly the committed files of the window.
+// list writes SageMaker's ManifestFile of each channel, which names exactly the committed files of the window's accepted runs, and those of the run
+// itself: when its verdict rejected it nothing is trained, until a person accepts it.
 func (e *Exporter) list(ctx context.Context, f ledger.Frozen, m *manifest.Manifest, window []windowRun) error {
+	window = slices.DeleteFunc(slices.Clone(window), func(r windowRun) bool { return r.Rejected && r.Run != f.Run })
 	rows := map[string]int64{}
 	for _, r := range window {
 		for name, c := range r.Channels {
@@ -316,6 +334,9 @@ func (e *Exporter) list(ctx context.Context, f ledger.Frozen, m *manifest.Manife
 		}
 	}
 	if err := channels.CheckShares(e.Spec.Dataset.Split, rows); err != nil {
+		if m.Rejected {
+			return nil // that there is nothing to train on is the least of it
+		}
 		return err
 	}
 	m.Channels = map[string]manifest.Channel{}

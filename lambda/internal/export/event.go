@@ -26,6 +26,8 @@ type Event struct {
 	By            string `json:"by,omitempty"`
 	KeepWatermark bool   `json:"keepWatermark,omitempty"`
 	Until         string `json:"until,omitempty"`
+	// Run is the one that AcceptRun takes.
+	Run run.ID `json:"run,omitempty"`
 
 	// Source is "aws.cloudformation" when the stack was deployed.
 	Source string `json:"source,omitempty"`
@@ -58,6 +60,10 @@ const (
 	PausePipeline Command = "pause"
 	// ResumePipeline ends a pause.
 	ResumePipeline Command = "resume"
+	// AcceptRun takes a run that its rules rejected.
+	AcceptRun Command = "accept"
+	// RebaseDrift makes the newest run the one that drift is measured from.
+	RebaseDrift Command = "rebase-drift"
 )
 
 const deployed = "aws.cloudformation"
@@ -110,9 +116,18 @@ func DecodeEvent(b []byte, now time.Time) (Event, error) {
 		if e.By == "" {
 			return Event{}, fmt.Errorf(`the command %q needs "by": it is written where the pause was`, e.Command)
 		}
+	case AcceptRun, RebaseDrift:
+		if e.Reason == "" || e.By == "" {
+			return Event{}, fmt.Errorf(`the command %q needs "reason" and "by": they are written beside what it decides`, e.Command)
+		}
+		if e.Command == AcceptRun {
+			if _, err := run.ParseID(string(e.Run)); err != nil {
+				return Event{}, fmt.Errorf(`the command %q needs the run: {"run": "20260101t020000z"}: %w`, e.Command, err)
+			}
+		}
 	case Doctor, Status, Sweep:
 	default:
-		return Event{}, fmt.Errorf("the command %q is not one of doctor, status, rebaseline, sweep, pause, resume, partition, commit", e.Command)
+		return Event{}, fmt.Errorf("the command %q is not one of doctor, status, rebaseline, sweep, pause, resume, accept, rebase-drift, partition, commit", e.Command)
 	}
 	return e, nil
 }

@@ -21,6 +21,7 @@ import (
 	"sagemaker-datapipeline/lambda/internal/parquetfiles"
 	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/run"
+	"sagemaker-datapipeline/lambda/verdict"
 )
 
 // Workflow starts the pipeline's state machine.
@@ -91,6 +92,8 @@ const (
 	Busy Outcome = "busy"
 	// Paused: a person has paused the pipeline. The first run after the pause reads what this one would have.
 	Paused Outcome = "paused"
+	// Rejected: the run is committed, and its verdict keeps it out of training until a person accepts it.
+	Rejected Outcome = "rejected"
 )
 
 // Result is what the function answers.
@@ -105,6 +108,8 @@ type Result struct {
 	Files        int    `json:"files"`
 	Manifest     string `json:"manifest,omitempty"`
 	ExecutionARN string `json:"executionArn,omitempty"`
+	// Failed are the rules that a rejected run doesn't satisfy.
+	Failed []verdict.Rule `json:"failed,omitempty"`
 }
 
 // Run makes the run of an event, or finds it made, and starts its workflow. It can be called again with the same event, and at the same time
@@ -314,9 +319,19 @@ func (e *Exporter) tidy(ctx context.Context, log *slog.Logger) {
 
 func day(id run.ID) string { return id.Time().Format(time.DateOnly) }
 
-// start starts the workflow of a committed run if a training is due, unless later runs are committed: theirs is the model that is wanted.
+// start starts the workflow of a committed run if a training is due, unless its verdict rejected it, or later runs are committed: theirs is the
+// model that is wanted.
 func (e *Exporter) start(ctx context.Context, log *slog.Logger, c ledger.Commit, outcome Outcome) (Result, error) {
 	result := Result{Outcome: outcome, Generation: c.Generation, Rows: c.Rows, Bytes: c.Bytes, Files: len(c.Files), Manifest: c.Ref.Key}
+	failed, err := e.standing(ctx, c)
+	if err != nil {
+		return Result{}, fmt.Errorf("the run is committed, %w: invoke the function again with the same scheduledTime", err)
+	}
+	if failed != nil {
+		result.Outcome, result.Failed = Rejected, failed
+		result.Detail = fmt.Sprintf("%d of the rules aren't satisfied, %s is the first: the run is kept and not trained on, unless somebody accepts it", len(failed), failed[0].Name)
+		return result, nil
+	}
 	if e.Workflow == nil {
 		return result, nil
 	}

@@ -102,6 +102,10 @@ func (e *Exporter) makePlan(ctx context.Context, session Session, h ledger.Head,
 	}
 	p.Columns = resolved.Manifest()
 	p.SchemaSHA256 = schemaHash(p.Columns)
+	p.Quality = e.Spec.Quality
+	if _, err := e.gate(ledger.Frozen{Plan: p}); err != nil {
+		return plan.Plan{}, err
+	}
 	if p.HashKey, err = e.fingerprint(ctx, resolved); err != nil {
 		return plan.Plan{}, err
 	}

@@ -188,7 +188,7 @@ func (e *Exporter) readSegment(ctx context.Context, log *slog.Logger, f ledger.F
 	if err != nil {
 		return manifest.Part{}, err
 	}
-	part.Counts, part.Files, part.Smoke, part.Keys, part.Recent = s.counts, s.files, s.smoke, s.keys, s.recent
+	part.Counts, part.Files, part.Smoke, part.Keys, part.Recent, part.Statistics = s.counts, s.files, s.smoke, s.keys, s.recent, s.statistics
 	part.Counts.Done, part.Counts.Counted = rows.done, counted
 	part.Statements = rows.statements
 	part.Last = !rows.stopped

@@ -38,6 +38,8 @@ type segment struct {
 	smoke  manifest.Smoke
 	keys   *manifest.KeyFile
 	recent *manifest.KeyFile
+	// statistics are nil where nothing is asked of the run's data.
+	statistics *manifest.Statistics
 }
 
 // source is rows that are being read; its columns are known once the first row, or the end, was.
@@ -63,8 +65,8 @@ func (e *Exporter) agree(c manifest.Counts) error {
 	return err
 }
 
-// encode reads the rows on one goroutine and encodes them on two others, one for each form. Memory is bounded by the batches in the queues,
-// a row group, and the bucket's buffers. The context of the statement is not the encoders': its rows are closed when one of the three fails.
+// encode reads the rows on one goroutine, encodes them on two others, one for each form, and counts them on a fourth where something is asked of
+// them. Memory is bounded by the batches in the queues, a row group, the bucket's buffers and what a quality.Collector holds. The context of the statement is not the encoders': its rows are closed when one of them fails.
 func (e *Exporter) encode(ctx context.Context, f ledger.Frozen, from, name string, rows source) (s segment, err error) {
 	defer func() {
 		// After an error there are rows left, and how reading them is broken off doesn't matter.
@@ -102,6 +104,11 @@ func (e *Exporter) encode(ctx context.Context, f ledger.Frozen, from, name strin
 		return segment{}, err
 	}
 
+	gate, err := e.gate(f)
+	if err != nil {
+		return segment{}, err
+	}
+
 	group, ctx := errgroup.WithContext(ctx)
 	parquet := parquetfiles.NewWriter(resolved.Schema(), func(n int) *objects.Writer {
 		return e.Bucket.NewWriter(ctx, manifest.DataKey(e.Spec.Pipeline, f.Run, name, n), "application/vnd.apache.parquet")
@@ -120,6 +127,13 @@ func (e *Exporter) encode(ctx context.Context, f ledger.Frozen, from, name strin
 		encoders = append(encoders, &encoder{
 			batches: make(chan arrow.RecordBatch, queue), write: writer.Write, abort: writer.Abort,
 			end: func() error { var err error; channelled, err = writer.Close(); return err },
+		})
+	}
+	if gate != nil {
+		counting := gate.NewCollector(ctx, e.Bucket, func(file string) string { return manifest.KeysKey(e.Spec.Pipeline, f.Run, name, file) })
+		encoders = append(encoders, &encoder{
+			batches: make(chan arrow.RecordBatch, queue), write: counting.Add, abort: func() {}, // what it wrote is named by nothing
+			end: func() error { var err error; s.statistics, err = counting.Close(); return err },
 		})
 	}
 	defer func() {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sagemaker-datapipeline/lambda/internal/ledger"
@@ -116,8 +117,8 @@ func (e *Exporter) decodeTraining(stored objects.Stored) (*Training, error) {
 	return &t, nil
 }
 
-// trainingWindow gives the runs that a run trains on. Rows are new by the run that they came with, and a run that the quality gate rejected is in no
-// window: what is counted is what a training would see that the last one didn't.
+// trainingWindow gives the runs that a run trains on: those that the quality gate rejected are in its list and not among them. Rows are new by the run
+// that they came with: what is counted is what a training would see that the last one didn't.
 func (e *Exporter) trainingWindow(ctx context.Context, c ledger.Commit) ([]windowRun, error) {
 	if e.Spec.Source.Load != pipeline.Append || c.TrainingWindow == nil {
 		return nil, errors.New("training.when counts new rows (afterRows), and a full load has all rows in each run: use everyHours or everyMinutes")
@@ -130,7 +131,7 @@ func (e *Exporter) trainingWindow(ctx context.Context, c ledger.Commit) ([]windo
 	if err := json.Unmarshal(stored.Body, &window); err != nil {
 		return nil, fmt.Errorf("decoding the training window s3://%s/%s: %w", e.Bucket.Name(), c.TrainingWindow.Key, err)
 	}
-	return window, nil
+	return slices.DeleteFunc(window, func(r windowRun) bool { return r.Rejected && r.Run != c.Run }), nil
 }
 
 // rowsAfter counts the rows of the runs of a window that are later than one.

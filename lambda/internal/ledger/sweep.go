@@ -16,6 +16,7 @@ import (
 	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/plan"
 	"sagemaker-datapipeline/lambda/run"
+	"sagemaker-datapipeline/lambda/verdict"
 )
 
 const (
@@ -160,6 +161,7 @@ func (l Ledger) named(ctx context.Context, newest *head.Ref, since, stop time.Ti
 		}
 		all.keys[ref.Key] = true
 		all.keys[c.Plan.Key] = true
+		all.keys[verdict.AcceptedKey(c.Pipeline, c.Run)] = true // a person's, and later than the commit
 		all.parts[path.Clean(plan.PartsPrefix(c.Pipeline, c.Run, c.SpecSHA256))] = true
 		for _, o := range c.Objects() {
 			all.keys[o.Key] = true
