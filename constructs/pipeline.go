@@ -231,7 +231,7 @@ func (p *RetrainingPipeline) watched() []watched {
 		{"ExportMapAlarm", "an export of many partitions failed; the execution says at which", p.ExportMap.MetricFailed(over5Minutes("Sum"))},
 		{"ExportMapTimeAlarm", "an export of many partitions took longer than 110 hours; the next run makes a new plan", p.ExportMap.MetricTimedOut(over5Minutes("Sum"))},
 		{"ExportMapAbortAlarm", "somebody stopped an export of many partitions; no state of it could say so", p.ExportMap.MetricAborted(over5Minutes("Sum"))},
-		{"NotifyAlarm", "the notice of a failed export could not be sent; its log says why", p.Notify.MetricErrors(over5Minutes("Sum"))},
+		{"NotifyAlarm", "a notice could not be sent; its log says why", p.Notify.MetricErrors(over5Minutes("Sum"))},
 	}
 	if w := p.Workflow; w != nil {
 		things = append(things,
