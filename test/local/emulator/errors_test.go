@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
@@ -242,6 +243,29 @@ func TestACallWhoseAnswerIsLostIsCarriedOutAllTheSame(t *testing.T) {
 	}
 	if want := []string{"InternalFailure", "ValidationException"}; !slices.Equal(codes, want) {
 		t.Errorf("the record has CreateEndpoint with the errors %v, want %v", codes, want)
+	}
+}
+
+func TestAnAnswerCanTakeItsTime(t *testing.T) {
+	deployable(t, "delayed", trained(t))
+	for _, fault := range []emulator.Fault{
+		{Operation: "DescribeModel", Seconds: 0.3, Match: map[string]string{"ModelName": "delayed"}},
+		{Operation: "DescribeModel", Seconds: 0.3, Code: "ThrottlingException", Match: map[string]string{"ModelName": "delayed"}},
+	} {
+		if err := local.emulator.OrderFault(t.Context(), fault); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		_, err := local.sm.DescribeModel(t.Context(), &sagemaker.DescribeModelInput{ModelName: aws.String("delayed")})
+		if took := time.Since(began); took < 300*time.Millisecond {
+			t.Errorf("the answer took %s, want at least what was ordered", took)
+		}
+		if fault.Code == "" && err != nil {
+			t.Errorf("a call that is only slow: %v", err)
+		}
+		if fault.Code != "" {
+			wantError(t, err, fault.Code, "")
+		}
 	}
 }
 

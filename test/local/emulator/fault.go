@@ -20,6 +20,9 @@ const (
 	TrainingFailed Outcome = "training-failed"
 	// TrainingStopped ends the job Stopped.
 	TrainingStopped Outcome = "training-stopped"
+	// TrainingTimesOut ends the job Stopped for its time limit, without running it: MaxRuntimeExceeded, or of a spot job
+	// MaxWaitTimeExceeded.
+	TrainingTimesOut Outcome = "training-times-out"
 	// TrainingSlow makes the job take Seconds longer.
 	TrainingSlow Outcome = "training-slow"
 	// TransformFailed ends the transform job Failed with the fault's Reason, without running it.
@@ -45,9 +48,10 @@ const (
 // Fault is something that is to go wrong. Either Operation is set, for the answer to a call, or Outcome, for how a job or
 // an endpoint ends.
 type Fault struct {
-	// Operation of the SageMaker API or its runtime, such as CreateTrainingJob.
+	// Operation of SageMaker, its runtime, Application Auto Scaling or Service Quotas, such as CreateTrainingJob.
 	Operation string `json:"operation,omitempty"`
-	// Code is AWS's name of the error, such as ThrottlingException or ResourceLimitExceeded.
+	// Code is AWS's name of the error, such as ThrottlingException or ResourceLimitExceeded. Without one the call is only
+	// slow, by Seconds.
 	Code string `json:"code,omitempty"`
 	// Message is the error's text. Default: the code.
 	Message string `json:"message,omitempty"`
@@ -59,16 +63,27 @@ type Fault struct {
 	Outcome Outcome `json:"outcome,omitempty"`
 	// Reason is the FailureReason.
 	Reason string `json:"reason,omitempty"`
-	// Seconds of TrainingSlow, TransformSlow, EndpointSlow, UpdateRollsBack, UpdateRollbackFails and EndpointStatus, by the
-	// clock: they are not scaled.
+	// Seconds that the answer of an Operation takes longer, or those of the outcomes TrainingSlow, TransformSlow,
+	// EndpointSlow, UpdateRollsBack, UpdateRollbackFails and EndpointStatus. By the clock: they are not scaled.
 	Seconds float64 `json:"seconds,omitempty"`
 	// EndpointStatus of the outcome of that name, such as UpdateRollbackFailed.
 	EndpointStatus string `json:"endpointStatus,omitempty"`
 
 	// Times is how often it happens. Default: once.
 	Times int `json:"times,omitempty"`
-	// Match says to which requests: the values of their members by name, with * and ? as wildcards. Default: any.
+	// Match says to which requests: the values of their members by name, with * and ? as wildcards. InstanceType is that of a
+	// job, wherever its request has it. Default: any.
 	Match map[string]string `json:"match,omitempty"`
+}
+
+// SetQuota sets a quota of SageMaker's by AWS's name of it: "ml.m5.large for training job usage", spot training job usage,
+// transform job usage or endpoint usage. It holds for jobs and endpoints that are created later, and Service Quotas tells it.
+// Each quota is 1000 at the start.
+func (e *Emulator) SetQuota(ctx context.Context, name string, instances int) error {
+	if err := e.call(ctx, http.MethodPost, "quotas", map[string]int{name: instances}, nil); err != nil {
+		return fmt.Errorf("setting the quota %s: %w", name, err)
+	}
+	return nil
 }
 
 // Call is one call that reached the local SageMaker.
@@ -77,7 +92,8 @@ type Call struct {
 	Operation string
 	// Request is the request as JSON.
 	Request json.RawMessage
-	// Source is "api" for an SDK or the CLI, "states" for a task of Step Functions.
+	// Source is "api" for an SDK or the CLI, "states" for a task of Step Functions, "cloudformation" for a stack, "autoscaling"
+	// for Application Auto Scaling.
 	Source string
 	// Error is nil if the call succeeded.
 	Error *CallError

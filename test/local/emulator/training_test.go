@@ -168,3 +168,84 @@ func TestJobsAreListedAndTagged(t *testing.T) {
 		t.Errorf("the tags are %v", got)
 	}
 }
+
+func TestASpotJobTellsWhatItWaitsFor(t *testing.T) {
+	spot := func(wait int32, checkpoints bool) func(*sagemaker.CreateTrainingJobInput) {
+		return func(in *sagemaker.CreateTrainingJobInput) {
+			in.EnableManagedSpotTraining = aws.Bool(true)
+			in.StoppingCondition.MaxWaitTimeInSeconds = aws.Int32(wait)
+			if checkpoints {
+				in.CheckpointConfig = &types.CheckpointConfig{S3Uri: aws.String("s3://" + bucket + "/checkpoints/spot/")}
+			}
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		change func(*sagemaker.CreateTrainingJobInput)
+		want   string
+	}{
+		{"a wait below the run time", spot(599, false), "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"},
+		{"a long wait without checkpoints", spot(3601, false), "must not be above 3600 seconds"},
+		{"a wait without spot", func(in *sagemaker.CreateTrainingJobInput) {
+			in.StoppingCondition.MaxWaitTimeInSeconds = aws.Int32(900)
+		}, "allowed only with EnableManagedSpotTraining"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := local.sm.CreateTrainingJob(t.Context(), job("spot-refused", test.change))
+			wantError(t, err, "ValidationException", test.want)
+		})
+	}
+	out := train(t, job("spot-completed", spot(7200, true)))
+	if out.TrainingJobStatus != types.TrainingJobStatusCompleted || !aws.ToBool(out.EnableManagedSpotTraining) || out.CheckpointConfig == nil {
+		t.Errorf("the job ended %s (spot %v, checkpoints %v): %s", out.TrainingJobStatus, aws.ToBool(out.EnableManagedSpotTraining), out.CheckpointConfig, aws.ToString(out.FailureReason))
+	}
+}
+
+func TestAJobEndsForItsTimeLimitByOrder(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*sagemaker.CreateTrainingJobInput)
+		want   types.SecondaryStatus
+	}{
+		"limit-run": {func(*sagemaker.CreateTrainingJobInput) {}, types.SecondaryStatusMaxRuntimeExceeded},
+		"limit-wait": {func(in *sagemaker.CreateTrainingJobInput) {
+			in.EnableManagedSpotTraining, in.StoppingCondition.MaxWaitTimeInSeconds = aws.Bool(true), aws.Int32(900)
+		}, types.SecondaryStatusMaxWaitTimeExceeded},
+	} {
+		if err := local.emulator.OrderFault(t.Context(), emulator.Fault{
+			Outcome: emulator.TrainingTimesOut, Match: map[string]string{"TrainingJobName": name},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if out := train(t, job(name, test.change)); out.TrainingJobStatus != types.TrainingJobStatusStopped || out.SecondaryStatus != test.want {
+			t.Errorf("the job ended %s (%s), want Stopped (%s)", out.TrainingJobStatus, out.SecondaryStatus, test.want)
+		}
+	}
+}
+
+func TestWithoutCapacityOfOneTypeTheNextIsTaken(t *testing.T) {
+	preferring := func(kinds ...types.TrainingInstanceType) func(*sagemaker.CreateTrainingJobInput) {
+		return func(in *sagemaker.CreateTrainingJobInput) {
+			in.ResourceConfig.InstanceType = ""
+			for _, kind := range kinds {
+				in.ResourceConfig.InstancePreferences = append(in.ResourceConfig.InstancePreferences, types.InstancePreference{InstanceType: kind})
+			}
+		}
+	}
+	if err := local.emulator.OrderFault(t.Context(), emulator.Fault{
+		Outcome: emulator.TrainingFailed, Times: 2, Match: map[string]string{"InstanceType": "ml.m5.12xlarge"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	out := train(t, job("preferences", preferring(types.TrainingInstanceTypeMlM512xlarge, types.TrainingInstanceTypeMlM54xlarge)))
+	if out.TrainingJobStatus != types.TrainingJobStatusCompleted || out.ResourceConfig.SelectedInstanceType != types.TrainingInstanceTypeMlM54xlarge {
+		t.Errorf("the job ended %s on %q: %s", out.TrainingJobStatus, out.ResourceConfig.SelectedInstanceType, aws.ToString(out.FailureReason))
+	}
+	out = train(t, job("preferences-none", preferring(types.TrainingInstanceTypeMlM512xlarge)))
+	if got := aws.ToString(out.FailureReason); out.TrainingJobStatus != types.TrainingJobStatusFailed || !strings.HasPrefix(got, "CapacityError: ") {
+		t.Errorf("without any capacity the job ended %s: %s", out.TrainingJobStatus, got)
+	}
+	_, err := local.sm.CreateTrainingJob(t.Context(), job("preferences-both", func(in *sagemaker.CreateTrainingJobInput) {
+		in.ResourceConfig.InstancePreferences = []types.InstancePreference{{InstanceType: types.TrainingInstanceTypeMlM54xlarge}}
+	}))
+	wantError(t, err, "ValidationException", "InstancePreferences and InstanceType cannot be used together.")
+}

@@ -9,7 +9,9 @@ Requests go through the modules in this order:
     transform  batch transform jobs      (a real serving process each)
     hosting    models, endpoint configurations, endpoints (a real serving process each)
     registry   model packages and their groups
-    tags       tags of all of them
+    scaling    Application Auto Scaling of endpoints' variants
+    quotas     Service Quotas of instances, which hold
+    tags       tags of all of SageMaker's
     workflow   the same operations as tasks of AWS Step Functions
     resources  types of resources for AWS CloudFormation
 

@@ -10,7 +10,9 @@ import uuid
 from . import apimodel, faults
 from .errors import AwsError, SerializationError, ValidationError, aws_error
 from .hosting import Hosting
+from .quotas import Quotas
 from .registry import Registry
+from .scaling import Scaling
 from .tags import Tags
 from .training import Training
 from .transform import Transform
@@ -32,27 +34,52 @@ LOCAL_PREFIX = "/_local/sagemaker/"
 RECORDED_BODY = 1000
 
 
+# The prefixes of targets in the JSON protocol, by service.
+TARGETS = {
+    "SageMaker.": "SageMaker",
+    "AnyScaleFrontendService.": "Application Auto Scaling",
+    "ServiceQuotasV20190624.": "Service Quotas",
+}
+
+
 class Service:
-    """SageMaker and its runtime."""
+    """SageMaker and its runtime, and what other services know of it."""
 
     def __init__(self, state, storage, alarms, scope):
         """state is the folder of jobs and endpoints; scope() is the account and region of the request in progress."""
         self.model = apimodel.Model(apimodel.SAGEMAKER)
         self.runtime_model = apimodel.Model(apimodel.SAGEMAKER_RUNTIME)
+        self.scaling_model = apimodel.Model(apimodel.APPLICATION_AUTO_SCALING)
+        self.quotas_model = apimodel.Model(apimodel.SERVICE_QUOTAS)
         self.faults = faults.Faults()
         self.calls = faults.Calls()
         self.scope = scope
         self.tags = Tags(scope)
-        self.training = Training(state, storage, scope, self.faults, self.tags, self.model)
-        self.hosting = Hosting(state, storage, alarms, scope, self.faults, self.tags)
-        self.transform = Transform(state, storage, scope, self.faults, self.tags, self.model,
+        self.quotas = Quotas(scope, self.model)
+        self.training = Training(state, storage, scope, self.faults, self.tags, self.quotas, self.model)
+        self.hosting = Hosting(state, storage, alarms, scope, self.faults, self.tags, self.quotas)
+        self.transform = Transform(state, storage, scope, self.faults, self.tags, self.quotas, self.model,
                                    lambda name: self.hosting.DescribeModel({"ModelName": name}))
         self.registry = Registry(self.tags, self.model)
+        scaling = Scaling(self.hosting, scope, lambda operation, request: self.call(operation, request, "autoscaling"))
+        # Operation → what carries it out and the model that it must fit. No two of these services share a name.
         self._operations = {}
-        for part in (self.training, self.transform, self.hosting, self.registry, self.tags):
+        for part, models in (
+            (self.training, (self.model,)), (self.transform, (self.model,)), (self.hosting, (self.model, self.runtime_model)),
+            (self.registry, (self.model,)), (self.tags, (self.model,)),
+            (scaling, (self.scaling_model,)), (self.quotas, (self.quotas_model,)),
+        ):
             for name, method in inspect.getmembers(part, inspect.ismethod):
-                if name in self.model.operations or name in self.runtime_model.operations:
-                    self._operations[name] = method
+                for model in models:
+                    if name in model.operations:
+                        self._operations[name] = method, model
+
+    def unknown(self, operation, service="SageMaker"):
+        """The error of an operation that isn't here, with those that are."""
+        models = {"SageMaker": (self.model, self.runtime_model), "Application Auto Scaling": (self.scaling_model,),
+                  "Service Quotas": (self.quotas_model,)}[service]
+        known = sorted(name for name, (_, model) in self._operations.items() if model in models)
+        return aws_error("unknown-operation", service=service, operation=operation, known=", ".join(known))
 
     def call(self, operation, request, source):
         """Carries out one operation and returns its output, or raises AwsError. source says who calls, for the record."""
@@ -71,8 +98,8 @@ class Service:
 
     def _call(self, operation, request):
         if operation not in self._operations:
-            raise aws_error("unknown-operation", operation=operation, known=", ".join(sorted(self._operations)))
-        model = self.runtime_model if operation in self.runtime_model.operations else self.model
+            raise self.unknown(operation, self._service_of(operation))
+        carry_out, model = self._operations[operation]
         try:
             model.check(operation, request)
         except ValidationError as e:
@@ -82,7 +109,7 @@ class Service:
         ordered, performed = self.faults.for_call(operation, request)
         if ordered is not None and not performed:
             raise ordered
-        output = self._operations[operation]({k: v for k, v in request.items() if v is not None})
+        output = carry_out({k: v for k, v in request.items() if v is not None})
         if ordered is not None:
             raise ordered
         try:
@@ -91,16 +118,22 @@ class Service:
             raise RuntimeError(f"the answer of {operation} does not fit the API: {e.message}") from e
         return output
 
+    def _service_of(self, operation):
+        if operation in self.scaling_model.operations:
+            return "Application Auto Scaling"
+        return "Service Quotas" if operation in self.quotas_model.operations else "SageMaker"
+
     async def handle(self, method, path, headers, body, query):
         """One HTTP request, as MiniStack hands it over: the status, the headers and the body of the answer."""
         target = headers.get("x-amz-target", "")
-        if target.startswith("SageMaker."):
+        prefix, _, operation = target.partition(".")
+        if prefix + "." in TARGETS:
             # On a thread: an operation may ask S3, which the loop that runs this coroutine serves.
-            return await asyncio.to_thread(self._handle_json, target.removeprefix("SageMaker."), body)
+            return await asyncio.to_thread(self._handle_json, operation, body)
         parts = path.strip("/").split("/")
         if method == "POST" and len(parts) == 3 and parts[0] == "endpoints" and parts[2] == "invocations":
             return await asyncio.to_thread(self._handle_invocation, urllib.parse.unquote(parts[1]), headers, body)
-        return _error_answer(aws_error("unknown-operation", operation=f"{method} {path}", known=", ".join(sorted(self._operations))))
+        return _error_answer(self.unknown(f"{method} {path}"))
 
     def _handle_json(self, operation, body):
         try:
@@ -134,6 +167,13 @@ class Service:
             return _json_answer(200, {"calls": self.calls.all()})
         if (method, path) == ("GET", "faults"):
             return _json_answer(200, {"faults": self.faults.waiting()})
+        if (method, path) == ("POST", "quotas"):
+            try:
+                for name, value in json.loads(body or b"{}").items():
+                    self.quotas.put(name, value)
+            except (ValueError, TypeError, AttributeError, AwsError) as e:
+                return _json_answer(400, {"message": f"setting a quota: {e}"})
+            return _json_answer(200, {})
         if (method, path) == ("DELETE", "faults"):
             self.faults.clear()
             return _json_answer(200, {})
@@ -147,7 +187,7 @@ class Service:
             except (ValueError, AwsError) as e:
                 return _json_answer(400, {"message": f"ordering a fault: {e}"})
             return _json_answer(200, fault)
-        return _json_answer(404, {"message": f"{method} {LOCAL_PREFIX}{path}: there are GET health, GET calls, and GET, POST, DELETE faults"})
+        return _json_answer(404, {"message": f"{method} {LOCAL_PREFIX}{path}: there are GET health, GET calls, POST quotas, and GET, POST, DELETE faults"})
 
     def stop(self):
         """Ends the jobs; a serving process needs no more than to be ended with the others."""

@@ -16,6 +16,8 @@ from .errors import SerializationError, UnknownMember, ValidationError
 
 SAGEMAKER = "sagemaker/2017-07-24"
 SAGEMAKER_RUNTIME = "sagemaker-runtime/2017-05-13"
+APPLICATION_AUTO_SCALING = "application-autoscaling/2016-02-06"
+SERVICE_QUOTAS = "service-quotas/2019-06-24"
 
 # Java's Unicode classes, which Python's re does not know. Approximations that accept a little more than Java does, for
 # the few free-text members (tags, descriptions) that use them.
@@ -28,8 +30,9 @@ _JAVA_CLASSES = {
     r"\p{S}": r"$+<=>^`|~\u20a0-\u2bff",
     r"\p{Alnum}": r"a-zA-Z0-9",
     r"\p{Print}": r" -~",
-    r"\p{ASCII}": r"[\x00-\x7f]",
+    r"\p{ASCII}": r"\x00-\x7f",
 }
+_PART = re.compile(r"\\p\{\w+\}|\\.|.", re.DOTALL)
 
 
 class Model:
@@ -169,10 +172,16 @@ def must_not_be_null(member):
 
 
 def _java_pattern(pattern):
-    for java, python in _JAVA_CLASSES.items():
-        pattern = pattern.replace(java, python)
+    # $ that is repeated is $, and Python spells the end of the text with a capital.
+    pattern = re.sub(r"\$\{\d+,\d+\}", "$", pattern).replace(r"\z", r"\Z")
+    # A class in brackets becomes more of it, one of its own gets its brackets: [\p{L}_], \p{Print}+.
+    translated, depth = "", 0
+    for part in _PART.findall(pattern):
+        depth += {"[": 1, "]": -1}.get(part, 0)
+        python = _JAVA_CLASSES.get(part, part)
+        translated += f"[{python}]" if python != part and depth == 0 else python
     try:
-        return re.compile(pattern, re.DOTALL)
+        return re.compile(translated, re.DOTALL)
     except re.error:
         return re.compile(".*", re.DOTALL)  # a few patterns of the model are no valid expressions in Java either
 

@@ -4,11 +4,12 @@ A fault is ordered ahead of time and used up by the calls or jobs that it matche
 
   a call's fault   {"operation": "CreateTrainingJob", "code": "ThrottlingException", "message": "Rate exceeded"}
                    the call is answered with this error; with "performed": true it is carried out first, and only its
-                   answer is lost.
+                   answer is lost; with "seconds" the answer takes as long, and without a "code" that is all.
   an outcome       {"outcome": "training-failed", "reason": "CapacityError: …"}
                    the next training job or endpoint change ends this way.
 
-"times" says how often (default 1), "match" which: the request's members by name, values with * and ?.
+"times" says how often (default 1), "match" which: the request's members by name, values with * and ?. InstanceType is one of
+a job's, wherever its request has it.
 """
 
 import fnmatch
@@ -20,6 +21,7 @@ from .errors import AwsError
 OUTCOMES = {
     "training-failed": "the job ends Failed with the reason, without running",
     "training-stopped": "the job ends Stopped, as by a StopTrainingJob",
+    "training-times-out": "the job ends Stopped for its time limit (MaxRuntimeExceeded, of a spot job MaxWaitTimeExceeded), without running",
     "training-slow": "the job takes this many seconds longer",
     "transform-failed": "the transform job ends Failed with the reason, without running",
     "transform-stopped": "the transform job ends Stopped, as by a StopTransformJob",
@@ -57,10 +59,11 @@ def parse(order):
     if ("operation" in fault) == ("outcome" in fault):
         raise BadFault("a fault has either 'operation' (a call's answer) or 'outcome' (how a job or endpoint ends)")
     if "operation" in fault:
-        if "code" not in fault:
-            raise BadFault("a call's fault needs a 'code', such as ThrottlingException")
-        fault.setdefault("message", fault["code"])
-        fault.setdefault("status", 500 if fault.get("performed") else 400)
+        if "code" in fault:
+            fault.setdefault("message", fault["code"])
+            fault.setdefault("status", 500 if fault.get("performed") else 400)
+        elif "seconds" not in fault:
+            raise BadFault("a call's fault needs a 'code', such as ThrottlingException, or the 'seconds' that its answer takes longer")
     elif fault["outcome"] not in OUTCOMES:
         raise BadFault(f"unknown outcome {fault['outcome']!r}: there are {', '.join(OUTCOMES)}")
     elif fault["outcome"] == "endpoint-status" and not ("endpointStatus" in fault and "EndpointName" in fault["match"]):
@@ -93,6 +96,9 @@ class Faults:
         """The error that this call is to be answered with, and whether it is carried out first."""
         fault = self._take(lambda f: f.get("operation") == operation, request)
         if fault is None:
+            return None, True
+        time.sleep(fault.get("seconds", 0))
+        if "code" not in fault:
             return None, True
         return AwsError(fault["code"], fault["message"], fault["status"]), bool(fault.get("performed"))
 

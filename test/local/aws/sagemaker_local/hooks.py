@@ -15,6 +15,8 @@ from . import resources, workflow
 MINISTACK_VERSION = "1.5.33"
 
 SERVICE = "sagemaker"
+# What else is added beside it, by the prefix of its targets.
+OTHERS = {"application-autoscaling": "AnyScaleFrontendService.", "servicequotas": "ServiceQuotasV20190624."}
 
 
 class HookMissing(Exception):
@@ -61,6 +63,9 @@ def install(state, port):
     app.SERVICE_HANDLERS[SERVICE] = service.handle
     # The API comes with a target, the runtime with a signature whose scope is the service's name.
     router.SERVICE_PATTERNS[SERVICE] = {"target_prefixes": ["SageMaker."]}
+    for name, prefix in OTHERS.items():
+        app.SERVICE_HANDLERS[name] = service.handle
+        router.SERVICE_PATTERNS[name] = {"target_prefixes": [prefix]}
 
     provisioners._RESOURCE_HANDLERS[resources.MODEL_PACKAGE_GROUP] = resources.ModelPackageGroup(service).handler()
 
@@ -79,6 +84,8 @@ def install(state, port):
         "arn:aws:states:::sagemaker:createTrainingJob": tasks.create_training_job,
         "arn:aws:states:::sagemaker:createTransformJob": tasks.create_transform_job,
         "arn:aws:states:::aws-sdk:sagemaker:": tasks.sdk,
+        "arn:aws:states:::aws-sdk:applicationautoscaling:": tasks.sdk,
+        "arn:aws:states:::aws-sdk:servicequotas:": tasks.sdk,
         "arn:aws:states:::aws-sdk:sagemakerruntime:": tasks.runtime,
     })
     # MiniStack's sns:publish looks for a message's attributes as the query protocol spells them, and so leaves them out.
@@ -121,10 +128,11 @@ def _need(owner, name, kind=None):
 
 def _try_routing(detect):
     signed = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/sagemaker/aws4_request"
-    for what, method, path, headers in (
-        ("the API", "POST", "/", {"x-amz-target": "SageMaker.CreateTrainingJob", "authorization": signed}),
-        ("the runtime", "POST", "/endpoints/e/invocations", {"authorization": signed}),
+    for service, method, path, headers in (
+        (SERVICE, "POST", "/", {"x-amz-target": "SageMaker.CreateTrainingJob", "authorization": signed}),
+        (SERVICE, "POST", "/endpoints/e/invocations", {"authorization": signed}),
+        *((name, "POST", "/", {"x-amz-target": prefix + "Describe"}) for name, prefix in OTHERS.items()),
     ):
         found = detect(method, path, headers, {})
-        if found != SERVICE:
-            raise HookMissing(f"MiniStack {MINISTACK_VERSION} routes {what} of SageMaker to {found}: the local SageMaker can't be added")
+        if found != service:
+            raise HookMissing(f"MiniStack {MINISTACK_VERSION} routes {method} {path} of {service} to {found}: it can't be added")

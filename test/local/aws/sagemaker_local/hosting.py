@@ -1,5 +1,6 @@
 """Models, endpoint configurations and endpoints: an endpoint is a real serving process for each variant."""
 
+import collections
 import json
 import logging
 import os
@@ -8,7 +9,7 @@ import shutil
 import threading
 import time
 
-from . import listing, storage
+from . import listing, quotas, storage
 from .capture import Capture
 from .deployment import Plan, alarms_of, scaled
 from .errors import ValidationError, aws_error, reason
@@ -30,12 +31,14 @@ _DESIRED = {"DesiredInstanceCount": "InitialInstanceCount", "DesiredWeight": "In
 
 
 class Hosting:
-    def __init__(self, state, s3, alarms, scope, faults, tags):
+    def __init__(self, state, s3, alarms, scope, faults, tags, limits):
         self._state = os.path.join(state, "endpoints")
         self._s3, self._alarms, self._scope, self._faults, self._tags = s3, alarms, scope, faults, tags
         self._capture = Capture(s3)
-        # Whether Application Auto Scaling has a target for the variant of the endpoint.
+        self._quotas = limits
+        # Application Auto Scaling's: whether there is a target for the variant of the endpoint, and that the endpoint is gone.
         self.is_scaled = lambda endpoint, variant: False
+        self.deleted = lambda endpoint: None
         self._lock = threading.RLock()
         self._models, self._configs, self._endpoints = {}, {}, {}
         self._versions = 0
@@ -124,6 +127,7 @@ class Hosting:
                 raise aws_error("endpoint-exists", arn=arn)
             version = self._version(name, request["EndpointConfigName"])
             version.plan(request.get("DeploymentConfig"))
+            self._check_quotas(version)
             endpoint = _Endpoint(name, arn, version.config_name, request)
             self._endpoints[name] = endpoint
             self._tags.register(arn, request.get("Tags"))
@@ -141,6 +145,7 @@ class Hosting:
             retained = endpoint.last_deployment if request.get("RetainDeploymentConfig") else None
             deployment = request.get("DeploymentConfig") or retained
             plan = version.plan(deployment)
+            self._check_quotas(version)
             if request.get("RetainAllVariantProperties"):
                 version.retain(endpoint.serving, {p["VariantPropertyType"] for p in request.get("ExcludeRetainedVariantProperties", [])})
             endpoint.enter("Updating")
@@ -252,6 +257,16 @@ class Hosting:
         if endpoint.status != "InService" or endpoint.serving is None:
             raise aws_error("endpoint-not-updatable", arn=endpoint.arn, status=endpoint.status)
 
+    def _check_quotas(self, version):
+        """The instances of the new version beside all that are in use: an update has both for a while."""
+        used, wanted = collections.Counter(), collections.Counter()
+        for endpoint in self._endpoints.values():
+            for v in (endpoint.serving, endpoint.pending):
+                used.update(v.instances() if v is not None else {})
+        wanted.update(version.instances())
+        for instance, count in wanted.items():
+            self._quotas.check(instance, quotas.ENDPOINT, used[instance], count)
+
     def _check_change(self, endpoint, version):
         """Refuses what AWS does not change: the developer guide, "Serverless Inference" and "Automatic Scaling"."""
         new = {v["VariantName"]: v for v in version.variants}
@@ -347,6 +362,7 @@ class Hosting:
         with self._lock:
             self._endpoints.pop(endpoint.name, None)
             self._tags.forget(endpoint.arn)
+        self.deleted(endpoint.name)
 
     def _outcome(self, endpoint, kinds):
         ordered = self._faults.outcome(kinds, endpoint.request)
@@ -440,6 +456,13 @@ class _Version:
                 kept = before.get(variant["VariantName"], {})
                 if kind not in excluded and member in kept and member in variant:
                     variant[member] = kept[member]
+
+    def instances(self):
+        """How many instances it has, by type."""
+        found = collections.Counter()
+        for variant in self.variants:
+            found[variant.get("InstanceType", "serverless")] += variant.get("InitialInstanceCount", 0)
+        return found
 
     def plan(self, deployment):
         """How a deployment configuration brings this version into service."""

@@ -9,13 +9,15 @@ import tarfile
 import threading
 import time
 
-from . import apimodel, images, listing, processes, storage
+from . import apimodel, images, listing, processes, quotas, storage
 from .errors import ValidationError, aws_error, reason
 
 logger = logging.getLogger("sagemaker.training")
 
 # The API reference: MaxRuntimeInSeconds is a day unless the request says otherwise.
 DEFAULT_MAX_RUNTIME_SECONDS = 86_400
+# The developer guide, Managed Spot Training: built-in algorithms without checkpoints wait an hour at most.
+MOST_WAIT_WITHOUT_CHECKPOINTS = 3600
 # The API reference: the first 1,024 characters of /opt/ml/output/failure become the FailureReason.
 FAILURE_CHARACTERS = 1024
 
@@ -28,6 +30,7 @@ _MESSAGES = {
     "Stopping": "Stopping the training job",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",
     "Failed": "Training job failed",
 }
 
@@ -40,9 +43,9 @@ class _Failure(Exception):
 
 
 class Training:
-    def __init__(self, state, s3, scope, faults, tags, model):
+    def __init__(self, state, s3, scope, faults, tags, limits, model):
         self._state = os.path.join(state, "training-jobs")
-        self._s3, self._scope, self._faults, self._tags = s3, scope, faults, tags
+        self._s3, self._scope, self._faults, self._tags, self._quotas = s3, scope, faults, tags, limits
         self._described = model.output_members("DescribeTrainingJob")
         self._lock = threading.Lock()
         self._jobs = {}
@@ -52,10 +55,9 @@ class Training:
         for member in ("AlgorithmSpecification", "ResourceConfig"):
             if member not in request:
                 raise ValidationError(f"1 validation error detected: {apimodel.must_not_be_null(member)}")
-        stopping = request.setdefault("StoppingCondition", {})
-        stopping.setdefault("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_SECONDS)
-        if request.get("EnableManagedSpotTraining") and stopping.get("MaxWaitTimeInSeconds", 0) < stopping["MaxRuntimeInSeconds"]:
-            raise aws_error("spot-max-wait")
+        request.setdefault("StoppingCondition", {}).setdefault("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_SECONDS)
+        _check_spot(request)
+        _check_resources(request)
         name = request["TrainingJobName"]
         arn = self._tags.arn("training-job", name)
         with self._lock:
@@ -66,6 +68,7 @@ class Training:
         with self._lock:
             if name in self._jobs:
                 raise aws_error("training-job-exists", arn=arn)
+            self._check_quota(job)
             self._jobs[name] = job
         self._tags.register(arn, request.get("Tags"))
         threading.Thread(target=self._run, args=(job,), name=f"training-{name}", daemon=True).start()
@@ -99,6 +102,12 @@ class Training:
         for job in jobs:
             job.abandon()
 
+    def _check_quota(self, job):
+        running = [j for j in self._jobs.values() if not j.ended.is_set() and j.usage == job.usage]
+        instance, count = job.instances()
+        used = sum(n for kind, n in (j.instances() for j in running) if kind == instance)
+        self._quotas.check(instance, job.usage, used, count)
+
     def _find_inputs(self, request):
         """The objects of every channel."""
         _, region = self._scope()
@@ -124,12 +133,15 @@ class Training:
         logger.info("training job %s ended %s", job.name, job.describe()["SecondaryStatus"])
 
     def _run_ordered(self, job):
-        ordered = self._faults.outcome({"training-failed", "training-stopped", "training-slow"}, job.request)
+        ordered = self._ordered(job)
         if ordered is not None:
             if ordered["outcome"] == "training-failed":
                 raise _Failure(ordered.get("reason") or reason("capacity"))
             if ordered["outcome"] == "training-slow":
                 job.stopping.wait(ordered["seconds"])
+            elif ordered["outcome"] == "training-times-out":
+                job.end("Stopped", "MaxWaitTimeExceeded" if job.request.get("EnableManagedSpotTraining") else "MaxRuntimeExceeded")
+                return
             else:
                 job.stopping.set()
         try:
@@ -154,6 +166,44 @@ class Training:
             job.end("Completed", "Completed")
 
 
+    def _ordered(self, job):
+        """What was ordered for the job. For want of capacity it goes on to its next preference, if it has one."""
+        while True:
+            ordered = self._faults.outcome({"training-failed", "training-stopped", "training-slow", "training-times-out"}, job.fault_view())
+            if ordered is None or ordered["outcome"] != "training-failed" or ordered.get("reason") or not job.next_preference():
+                return ordered
+
+
+def _check_spot(request):
+    """The developer guide, "Managed Spot Training in Amazon SageMaker AI"."""
+    stopping = request["StoppingCondition"]
+    wait = stopping.get("MaxWaitTimeInSeconds")
+    if not request.get("EnableManagedSpotTraining"):
+        if wait is not None:
+            raise aws_error("spot-max-wait-without-spot")
+        return
+    if wait is None or wait < stopping["MaxRuntimeInSeconds"]:
+        raise aws_error("spot-max-wait")
+    if wait > MOST_WAIT_WITHOUT_CHECKPOINTS and "CheckpointConfig" not in request:
+        raise aws_error("spot-checkpoints")
+
+
+def _check_resources(request):
+    """API reference, ResourceConfig."""
+    resources = request["ResourceConfig"]
+    if "InstancePreferences" in resources:
+        other = next((m for m in ("InstanceType", "InstanceGroups", "InstancePlacementConfig") if m in resources), None)
+        if other is None and request.get("EnableManagedSpotTraining"):
+            other = "EnableManagedSpotTraining"
+        if other is not None:
+            raise aws_error("instance-preferences", other=other)
+        missing = [p["InstanceType"] for p in resources["InstancePreferences"] if not p.get("InstanceCount", resources.get("InstanceCount"))]
+        if missing:
+            raise ValidationError(f"InstancePreferences: no InstanceCount for {', '.join(missing)}, neither there nor in the ResourceConfig.")
+    elif "InstanceType" not in resources or "InstanceCount" not in resources:
+        raise ValidationError("The local SageMaker trains on InstanceType and InstanceCount, or on InstancePreferences.")
+
+
 class _Job:
     """One training job: what DescribeTrainingJob says of it, its folder, its process."""
 
@@ -165,6 +215,8 @@ class _Job:
         self._lock = threading.RLock()
         self._child = None
         self._metrics = {}
+        self.usage = quotas.SPOT if request.get("EnableManagedSpotTraining") else quotas.TRAINING
+        self._preference = 0
         now = round(time.time(), 3)
         self._record = {
             **{k: v for k, v in request.items() if k in described},
@@ -183,7 +235,28 @@ class _Job:
 
     def describe(self):
         with self._lock:
-            return json.loads(json.dumps(self._record))
+            record = json.loads(json.dumps(self._record))
+        if "InstancePreferences" in record["ResourceConfig"] and "TrainingStartTime" in record:
+            instance, count = self.instances()
+            record["ResourceConfig"].update({"SelectedInstanceType": instance, "SelectedInstanceCount": count})
+        return record
+
+    def instances(self):
+        """The type and the count of the instances that the job has, or tries to get."""
+        resources = self.request["ResourceConfig"]
+        chosen = resources["InstancePreferences"][self._preference] if "InstancePreferences" in resources else resources
+        return chosen["InstanceType"], chosen.get("InstanceCount", resources.get("InstanceCount"))
+
+    def next_preference(self):
+        """Goes on to the next type of instance that the job prefers. False if there is none."""
+        if self._preference + 1 >= len(self.request["ResourceConfig"].get("InstancePreferences", [])):
+            return False
+        self._preference += 1
+        return True
+
+    def fault_view(self):
+        """The request as a fault is matched with it: with the type of instance that is tried."""
+        return {**self.request, "InstanceType": self.instances()[0]}
 
     def enter(self, secondary):
         with self._lock:

@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 
-from . import fields, listing, storage
+from . import fields, listing, quotas, storage
 from .errors import AwsError, ValidationError, aws_error, reason
 from .serving import CannotServe, NotHealthy, Server
 
@@ -38,10 +38,11 @@ class _BadRecord(Exception):
 
 
 class Transform:
-    def __init__(self, state, s3, scope, faults, tags, model, find_model):
+    def __init__(self, state, s3, scope, faults, tags, limits, model, find_model):
         """find_model(name) is the DescribeModel of a model, or raises AwsError."""
         self._state = os.path.join(state, "transform-jobs")
         self._s3, self._scope, self._faults, self._tags, self._find_model = s3, scope, faults, tags, find_model
+        self._quotas = limits
         self._described = model.output_members("DescribeTransformJob")
         self._lock = threading.Lock()
         self._jobs = {}
@@ -61,6 +62,10 @@ class Transform:
         with self._lock:
             if name in self._jobs:
                 raise aws_error("transform-job-exists", arn=arn)
+            resources = request["TransformResources"]
+            used = sum(j.request["TransformResources"]["InstanceCount"] for j in self._jobs.values()
+                       if not j.ended.is_set() and j.request["TransformResources"]["InstanceType"] == resources["InstanceType"])
+            self._quotas.check(resources["InstanceType"], quotas.TRANSFORM, used, resources["InstanceCount"])
             self._jobs[name] = job
         self._tags.register(arn, request.get("Tags"))
         threading.Thread(target=self._run, args=(job,), name=f"transform-{name}", daemon=True).start()
@@ -108,7 +113,8 @@ class Transform:
         logger.info("transform job %s ended %s", job.name, job.describe()["TransformJobStatus"])
 
     def _run_ordered(self, job):
-        ordered = self._faults.outcome({"transform-failed", "transform-stopped", "transform-slow"}, job.request)
+        ordered = self._faults.outcome({"transform-failed", "transform-stopped", "transform-slow"}, {
+            **job.request, "InstanceType": job.request["TransformResources"]["InstanceType"]})
         if ordered is not None:
             if ordered["outcome"] == "transform-failed":
                 raise _Failure(ordered.get("reason") or reason("capacity"))

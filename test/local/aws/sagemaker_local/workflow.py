@@ -29,6 +29,13 @@ class Tasks:
     def __init__(self, service, error, request_id):
         """error is MiniStack's exception for a task's error: error(name, cause)."""
         self._service, self._error, self._request_id = service, error, request_id
+        # By their names in a resource: the name in errors, the API.
+        self._sdks = {
+            "sagemaker": ("SageMaker", service.model),
+            "sagemakerruntime": ("SageMakerRuntime", service.runtime_model),
+            "applicationautoscaling": ("ApplicationAutoScaling", service.scaling_model),
+            "servicequotas": ("ServiceQuotas", service.quotas_model),
+        }
 
     def create_training_job(self, resource, arguments):
         """sagemaker:createTrainingJob[.sync]."""
@@ -56,11 +63,12 @@ class Tasks:
         return description
 
     def sdk(self, resource, arguments):
-        """aws-sdk:sagemaker:<operation>."""
+        """aws-sdk:<service>:<operation>, of SageMaker and of the services beside it."""
         operation = _operation(resource)
-        output = self._call(operation, arguments, "SageMaker", "SageMakerException", self._cause_v2)
-        shape = self._service.model.operations[operation].get("output", {}).get("shape")
-        return _iso(output, self._service.model, shape) if shape else output
+        sdk, model = self._sdks[resource.split(":")[6]]
+        output = self._call(operation, arguments, sdk, f"{sdk}Exception", self._cause_v2)
+        shape = model.operations[operation].get("output", {}).get("shape")
+        return _iso(output, model, shape) if shape else output
 
     def runtime(self, resource, arguments):
         """aws-sdk:sagemakerruntime:<operation>.
@@ -89,11 +97,11 @@ class Tasks:
                 f"The Parameters '{json.dumps(arguments)}' could not be used to start the Task: "
                 f"[The field \"{error.member}\" is not supported by Step Functions]")) from error
         except AwsError as error:
-            model = self._service.runtime_model if sdk == "SageMakerRuntime" else self._service.model
+            models = {"AmazonSageMaker": self._service.model, **dict(self._sdks.values())}
+            model = models[sdk]
             declared = operation in model.operations and error.code in model.errors_of(operation)
             name = error.code.removesuffix("Exception") + "Exception" if declared else base_exception
-            prefix = "SageMakerRuntime" if sdk == "SageMakerRuntime" else "SageMaker"
-            raise self._error(f"{prefix}.{name}", cause(error, sdk)) from error
+            raise self._error(f"{sdk.removeprefix('Amazon')}.{name}", cause(error, sdk)) from error
 
     def _cause_v1(self, error, sdk):
         return (f"{error.message} (Service: {sdk}; Status Code: {error.status}; Error Code: {error.code}; "

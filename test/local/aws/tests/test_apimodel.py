@@ -70,10 +70,24 @@ class RequestCheck(unittest.TestCase):
         self.assertIn("at 'productionVariants.1.member.modelName'", text)
 
     def test_every_pattern_of_the_models_can_be_used(self):
-        for service in (apimodel.SAGEMAKER, apimodel.SAGEMAKER_RUNTIME):
+        for service in (apimodel.SAGEMAKER, apimodel.SAGEMAKER_RUNTIME, apimodel.APPLICATION_AUTO_SCALING, apimodel.SERVICE_QUOTAS):
             for shape in apimodel.Model(service).shapes.values():
                 if "pattern" in shape:
                     apimodel._java_pattern(shape["pattern"])
+
+    def test_a_class_of_java_may_stand_in_brackets_or_alone(self):
+        for pattern, fits, differs in ((r"\p{Print}+", "load 70", "a\nb"), (r"[\p{Alnum}_]+", "a_1", "a-1"), (r"\[\p{N}\]", "[7]", "7")):
+            with self.subTest(pattern):
+                self.assertTrue(apimodel._java_pattern(pattern).fullmatch(fits))
+                self.assertFalse(apimodel._java_pattern(pattern).fullmatch(differs))
+
+    def test_metadata_of_a_model_package_has_the_characters_of_tags_only(self):
+        package = {"ModelPackageGroupName": "g", "CustomerMetadataProperties": {"query sha256": "abc/=+-@.:_ 1"}}
+        self.model.check("CreateModelPackage", package)
+        for value in ("a,b", "50%", "(x)", "x" * 257):
+            with self.subTest(value):
+                text = self.refused("CreateModelPackage", {**package, "CustomerMetadataProperties": {"key": value}})
+                self.assertIn("Map value must satisfy constraint", text)
 
     def test_tags_may_have_letters_of_any_alphabet(self):
         self.model.check("AddTags", {"ResourceArn": "arn:aws:sagemaker:us-east-1:000000000000:model/m",
