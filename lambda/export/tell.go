@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"sagemaker-datapipeline/lambda/internal/clocks"
 	"sagemaker-datapipeline/lambda/internal/export"
-	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/outcome"
 	"sagemaker-datapipeline/lambda/verdict"
 )
@@ -31,12 +29,14 @@ func (f *function) told(ctx context.Context, result export.Result, err error) (e
 	return result, nil
 }
 
-// tellEnd tells the end of a run that ended here, once. Of a run that was handed to the workflow it sets the clock of the data: its end is the workflow's to
-// tell.
+// tellEnd tells the end of a run that ended here, once. Of a run whose data is committed and accepted, and that goes on in its workflow or has ended before, it sets
+// the clock of the data, again too: another attempt may have died before it could.
 func (f *function) tellEnd(ctx context.Context, result export.Result, now time.Time) error {
-	if result.ExecutionARN != "" && (result.Outcome == export.Committed || result.Outcome == export.AlreadyCommitted) {
-		// Again, where another attempt has started the workflow and died.
-		return clocks.New(f.Bucket, f.Spec.Pipeline).Set(ctx, clocks.Data, clocks.Reading{Run: result.Run, Outcome: outcome.Exported, At: now})
+	switch result.Outcome {
+	case export.Committed, export.AlreadyCommitted, export.Backfilled:
+		if result.Outcome != export.Committed || result.ExecutionARN != "" {
+			return clocks.New(f.Bucket, f.Spec.Pipeline).Set(ctx, clocks.Data, clocks.Reading{Run: result.Run, Outcome: outcome.Exported, At: now})
+		}
 	}
 	o, ended := endings[result.Outcome]
 	if !ended || f.teller == nil {
@@ -55,50 +55,30 @@ func (f *function) tellEnd(ctx context.Context, result export.Result, now time.T
 			outcome.Fact{Name: "Rows", Value: fmt.Sprint(result.Rows)},
 			outcome.Fact{Name: "Manifest", Value: "s3://" + f.Bucket.Name() + "/" + result.Manifest})
 	}
-	var unread error
-	if o == outcome.Rejected {
-		var rules []outcome.Fact
-		if rules, unread = f.failedRules(ctx, result); unread == nil {
-			end.Facts = append(end.Facts, rules...)
-		}
+	for _, rule := range result.Failed {
+		end.Facts = append(end.Facts, outcome.Fact{Name: rule.Name, Value: said(rule)})
 	}
-	return errors.Join(unread, f.teller.Tell(ctx, end))
+	return f.teller.Tell(ctx, end)
 }
 
 // endings are the ends that the export tells. A run that was handed over goes on; one that is committed behind later ones, or was committed before, has no
 // end of its own.
 var endings = map[export.Outcome]outcome.Outcome{
-	export.Committed: outcome.Exported,
-	// The export knows no word of its own for it.
-	export.Outcome(outcome.Rejected): outcome.Rejected,
-	export.NoNewData:                 outcome.NoNewData,
-	export.Blocked:                   outcome.Blocked,
-	export.Superseded:                outcome.Superseded,
-	export.OutsideHours:              outcome.OutsideHours,
-	export.Busy:                      outcome.Busy,
-	export.Paused:                    outcome.Paused,
+	export.Committed:    outcome.Exported,
+	export.Rejected:     outcome.Rejected,
+	export.NoNewData:    outcome.NoNewData,
+	export.Blocked:      outcome.Blocked,
+	export.Superseded:   outcome.Superseded,
+	export.OutsideHours: outcome.OutsideHours,
+	export.Busy:         outcome.Busy,
+	export.Paused:       outcome.Paused,
 }
 
-// failedRules are the rules that kept a run out of training, as lines of its notice.
-func (f *function) failedRules(ctx context.Context, result export.Result) ([]outcome.Fact, error) {
-	stored, err := f.Bucket.Read(ctx, verdict.Key(f.Spec.Pipeline, result.Run))
-	if errors.Is(err, objects.ErrNotFound) {
-		return nil, nil
+// said is what a rule expected of the data and what it found.
+func said(r verdict.Rule) string {
+	s := fmt.Sprintf("expected %s, was %s", r.Expected, r.Actual)
+	if len(r.Examples) > 0 {
+		s += "; such as " + strings.Join(r.Examples, ", ")
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the verdict: %w", err)
-	}
-	v, err := verdict.Decode(stored.Body)
-	if err != nil {
-		return nil, err
-	}
-	var facts []outcome.Fact
-	for _, r := range v.Failed() {
-		said := fmt.Sprintf("expected %s, was %s", r.Expected, r.Actual)
-		if len(r.Examples) > 0 {
-			said += "; such as " + strings.Join(r.Examples, ", ")
-		}
-		facts = append(facts, outcome.Fact{Name: r.Name, Value: said})
-	}
-	return facts, nil
+	return s
 }

@@ -79,10 +79,10 @@ const (
 // complete fills in what the teller knows better, and takes back what an end can't be: whatever happened is told.
 func (t Teller) complete(end outcome.End, now time.Time) outcome.End {
 	end.Project, end.Environment, end.Pipeline = t.Spec.Project, t.Spec.Environment, t.Spec.Pipeline
-	if end.At.IsZero() || end.At.After(now) {
-		end.At = now
+	// In other years no run ends, and JSON has no year before 0.
+	if end.At = end.At.UTC(); end.At.Year() < 2000 || end.At.After(now) {
+		end.At = now.UTC()
 	}
-	end.At = end.At.UTC()
 	if !slices.Contains(outcome.All, end.Outcome) {
 		end.Facts = append([]outcome.Fact{{Name: "Reported outcome", Value: fmt.Sprintf("%q, which is none that this pipeline knows", string(end.Outcome))}}, end.Facts...)
 		end.Outcome = outcome.Failed
