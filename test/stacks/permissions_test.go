@@ -21,15 +21,19 @@ var everywhere = map[string]string{
 	"ec2:DescribeVpcs":                     "no resource-level permission",
 	"ec2:UnassignPrivateIpAddresses":       "Lambda requires it on all resources to attach a function to a VPC",
 	"ecr:GetAuthorizationToken":            "no resource-level permission",
-	"cloudwatch:PutMetricData":             "no resource-level permission; the statement names the namespace",
-	"logs:CreateLogDelivery":               "Step Functions' log delivery has no resource-level permission",
-	"logs:DeleteLogDelivery":               "Step Functions' log delivery has no resource-level permission",
-	"logs:DescribeLogGroups":               "Step Functions' log delivery has no resource-level permission",
-	"logs:DescribeResourcePolicies":        "Step Functions' log delivery has no resource-level permission",
-	"logs:GetLogDelivery":                  "Step Functions' log delivery has no resource-level permission",
-	"logs:ListLogDeliveries":               "Step Functions' log delivery has no resource-level permission",
-	"logs:PutResourcePolicy":               "Step Functions' log delivery has no resource-level permission",
-	"logs:UpdateLogDelivery":               "Step Functions' log delivery has no resource-level permission",
+	"sagemaker:ListEndpointConfigs":        "no resource-level permission",
+	"sagemaker:ListModels":                 "no resource-level permission",
+
+	"application-autoscaling:DescribeScalableTargets": "no resource-level permission",
+	"cloudwatch:PutMetricData":                        "no resource-level permission; the statement names the namespace",
+	"logs:CreateLogDelivery":                          "Step Functions' log delivery has no resource-level permission",
+	"logs:DeleteLogDelivery":                          "Step Functions' log delivery has no resource-level permission",
+	"logs:DescribeLogGroups":                          "Step Functions' log delivery has no resource-level permission",
+	"logs:DescribeResourcePolicies":                   "Step Functions' log delivery has no resource-level permission",
+	"logs:GetLogDelivery":                             "Step Functions' log delivery has no resource-level permission",
+	"logs:ListLogDeliveries":                          "Step Functions' log delivery has no resource-level permission",
+	"logs:PutResourcePolicy":                          "Step Functions' log delivery has no resource-level permission",
+	"logs:UpdateLogDelivery":                          "Step Functions' log delivery has no resource-level permission",
 }
 
 func TestNoRoleMayDoMoreThanItNames(t *testing.T) {
@@ -53,12 +57,13 @@ func TestNoRoleMayDoMoreThanItNames(t *testing.T) {
 	})
 }
 
-// TestTheFunctionsAndTheSchedulerMayDoExactlyThis is the whole of four roles. That of the workflow is held against its
-// definition in test/workflow.
+// TestTheFunctionsAndTheSchedulerMayDoExactlyThis is the whole of seven roles. That of the workflow is held against its
+// definition, in workflowrole_test.go and in test/workflow.
 func TestTheFunctionsAndTheSchedulerMayDoExactlyThis(t *testing.T) {
 	const (
 		foundation = "output of ml-prod-foundation"
 		states     = "arn:aws:states:eu-central-1:333333333333:"
+		sagemaker  = "arn:aws:sagemaker:eu-central-1:333333333333:"
 	)
 	want := map[string][]string{
 		"PipelineExportRole": {
@@ -68,12 +73,14 @@ func TestTheFunctionsAndTheSchedulerMayDoExactlyThis(t *testing.T) {
 			"HandOverFailures: lambda:InvokeFunction on PipelineNotifyFunction.Arn",
 			"LookAtTheMap: states:DescribeExecution on " + states + "execution:ml-prod-fraud-export:*",
 			"OpenTheDatabaseSecret: kms:Decrypt on arn:aws:kms:eu-central-1:333333333333:key/* if StringEquals kms:ViaService=secretsmanager.eu-central-1.amazonaws.com and StringLike kms:EncryptionContext:SecretARN=arn:aws:secretsmanager:eu-central-1:333333333333:secret:ml/prod/sqlserver-export-??????",
+			"PutMetrics: cloudwatch:PutMetricData on * if StringEquals cloudwatch:namespace=SagemakerDatapipeline",
 			"ReadTheDatabaseSecret: secretsmanager:GetSecretValue on arn:aws:secretsmanager:eu-central-1:333333333333:secret:ml/prod/sqlserver-export-??????",
 			"SeeWhatIsThere: s3:ListBucket on " + foundation + " DataLakeBucket",
 			"StartTheMap: states:StartExecution on " + states + "stateMachine:ml-prod-fraud-export",
 			"StartTheWorkflow: states:StartExecution on PipelineWorkflowStateMachine",
 			"SweepRuns: s3:DeleteObject on " + foundation + " DataLakeBucket/fraud/runs/*",
-			"TellWhatTheDoctorFinds: sns:Publish on " + foundation + " NoticesTopic",
+			"TellMachines: events:PutEvents on arn:aws:events:eu-central-1:333333333333:event-bus/default",
+			"TellPeople: sns:Publish on " + foundation + " NoticesTopic",
 			"WriteItsLog: logs:CreateLogStream logs:PutLogEvents on PipelineExportLogs.Arn",
 			"WriteRuns: s3:AbortMultipartUpload s3:GetObject s3:GetObjectVersion s3:PutObject on " + foundation + " DataLakeBucket/fraud/*",
 		},
@@ -85,10 +92,39 @@ func TestTheFunctionsAndTheSchedulerMayDoExactlyThis(t *testing.T) {
 			"StartTheChildren: states:StartExecution on " + states + "stateMachine:ml-prod-fraud-export",
 			"WatchTheChildren: states:DescribeExecution states:StopExecution on " + states + "execution:ml-prod-fraud-export/* " + states + "execution:ml-prod-fraud-export:*",
 		},
+		"PipelineClockRole": {
+			"BeginToCount: s3:PutObject on " + foundation + " DataLakeBucket/fraud/clocks/since.json",
+			"EncryptClocks: kms:Decrypt kms:GenerateDataKey on " + foundation + " DataLakeKey if StringEquals kms:ViaService=s3.eu-central-1.amazonaws.com",
+			"PutMetrics: cloudwatch:PutMetricData on * if StringEquals cloudwatch:namespace=SagemakerDatapipeline",
+			"ReadTheClocks: s3:GetObject on " + foundation + " DataLakeBucket/fraud/clocks/*",
+			"SeeWhatIsThere: s3:ListBucket on " + foundation + " DataLakeBucket",
+			"WriteItsLog: logs:CreateLogStream logs:PutLogEvents on PipelineClockLogs.Arn",
+		},
 		"PipelineNotifyRole": {
+			"EncryptClocks: kms:Decrypt kms:GenerateDataKey on " + foundation + " DataLakeKey if StringEquals kms:ViaService=s3.eu-central-1.amazonaws.com",
 			"EncryptNotices: kms:Decrypt kms:GenerateDataKey on " + foundation + " DataLakeKey if StringEquals kms:ViaService=sns.eu-central-1.amazonaws.com",
-			"Publish: sns:Publish on " + foundation + " NoticesTopic",
+			"PutMetrics: cloudwatch:PutMetricData on * if StringEquals cloudwatch:namespace=SagemakerDatapipeline",
+			"SeeWhatIsThere: s3:ListBucket on " + foundation + " DataLakeBucket",
+			"SetTheClocks: s3:GetObject s3:PutObject on " + foundation + " DataLakeBucket/fraud/clocks/*",
+			"TellMachines: events:PutEvents on arn:aws:events:eu-central-1:333333333333:event-bus/default",
+			"TellPeople: sns:Publish on " + foundation + " NoticesTopic",
 			"WriteItsLog: logs:CreateLogStream logs:PutLogEvents on PipelineNotifyLogs.Arn",
+		},
+		"PipelineReleaseRole": {
+			"EncryptLeaseAndHistory: kms:Decrypt kms:GenerateDataKey on " + foundation + " DataLakeKey if StringEquals kms:ViaService=s3.eu-central-1.amazonaws.com",
+			"KeepLeaseAndHistory: s3:GetObject s3:PutObject on " + foundation + " DataLakeBucket/fraud/deploy-lease.json " + foundation + " DataLakeBucket/fraud/service.json",
+			"ListEndpointConfigs: sagemaker:ListEndpointConfigs on *",
+			"ListModels: sagemaker:ListModels on *",
+			"ListWhatWaits: sagemaker:ListModelPackages on " + sagemaker + "model-package-group/ml-prod-fraud " + sagemaker + "model-package/ml-prod-fraud/*",
+			"PruneEndpointConfigs: sagemaker:DeleteEndpointConfig on " + sagemaker + "endpoint-config/ml-prod-fraud-????????t??????z*",
+			"PruneModels: sagemaker:DeleteModel on " + sagemaker + "model/ml-prod-fraud-????????t??????z*",
+			"ReadDecisionsAndEndThem: sagemaker:DescribeModelPackage sagemaker:UpdateModelPackage on " + sagemaker + "model-package/ml-prod-fraud/*",
+			"SeeWhatIsBehindIt: sagemaker:DescribeEndpointConfig on " + sagemaker + "endpoint-config/*",
+			"SeeWhatIsThere: s3:ListBucket on " + foundation + " DataLakeBucket",
+			"SeeWhatServes: sagemaker:DescribeEndpoint on " + sagemaker + "endpoint/ml-prod-fraud",
+			"SeeWhoHoldsTheLease: states:DescribeExecution on " + states + "execution:ml-prod-fraud:*",
+			"SeeWhoIsAtWork: states:ListExecutions on " + states + "stateMachine:ml-prod-fraud",
+			"WriteItsLog: logs:CreateLogStream logs:PutLogEvents on PipelineReleaseLogs.Arn",
 		},
 		"PipelineScheduleRole": {
 			"InvokeTheTarget: lambda:InvokeFunction on PipelineExportFunction.Arn",

@@ -20,12 +20,13 @@ var stateful = map[string][]string{
 		"AWS::KMS::Key DataLakeKey6ACD72F9",
 		"AWS::RDS::DBInstance DatabaseInstanceAA8A5FDE",
 		"AWS::S3::Bucket DataLakeBucketEF1CCA5A",
+		"AWS::SNS::Topic NoticesAlarms909B3F5C",
 		"AWS::SNS::Topic NoticesTopic898AF2CD",
 		"AWS::SecretsManager::Secret DatabaseExportSecret0573C3BF",
 	},
-	"staging": {"AWS::KMS::Key DataLakeKey6ACD72F9", "AWS::S3::Bucket DataLakeBucketEF1CCA5A", "AWS::SNS::Topic NoticesTopic898AF2CD"},
-	"prod":    {"AWS::KMS::Key DataLakeKey6ACD72F9", "AWS::S3::Bucket DataLakeBucketEF1CCA5A", "AWS::SNS::Topic NoticesTopic898AF2CD"},
-	"local":   {"AWS::KMS::Key DataLakeKey6ACD72F9", "AWS::S3::Bucket DataLakeBucketEF1CCA5A", "AWS::SNS::Topic NoticesTopic898AF2CD"},
+	"staging": {"AWS::KMS::Key DataLakeKey6ACD72F9", "AWS::S3::Bucket DataLakeBucketEF1CCA5A", "AWS::SNS::Topic NoticesAlarms909B3F5C", "AWS::SNS::Topic NoticesTopic898AF2CD"},
+	"prod":    {"AWS::KMS::Key DataLakeKey6ACD72F9", "AWS::S3::Bucket DataLakeBucketEF1CCA5A", "AWS::SNS::Topic NoticesAlarms909B3F5C", "AWS::SNS::Topic NoticesTopic898AF2CD"},
+	"local":   {"AWS::KMS::Key DataLakeKey6ACD72F9", "AWS::S3::Bucket DataLakeBucketEF1CCA5A", "AWS::SNS::Topic NoticesAlarms909B3F5C", "AWS::SNS::Topic NoticesTopic898AF2CD"},
 }
 
 // onlyExports is the pipeline of cdk.json without training and endpoint.
@@ -172,7 +173,11 @@ func TestFunctionsHaveTheirLimits(t *testing.T) {
 		if stack == "Foundation" {
 			return
 		}
-		for prefix, timeout := range map[string]float64{"PipelineExport": 900, "PipelineNotify": 30} {
+		timeouts := map[string]float64{"PipelineExport": 900, "PipelineNotify": 30, "PipelineClock": 30}
+		if stack != onlyExports {
+			timeouts["PipelineEvaluate"], timeouts["PipelineRelease"] = 900, 300
+		}
+		for prefix, timeout := range timeouts {
 			f := tpl.only(t, "AWS::Lambda::Function", prefix)
 			if got := f.at("Runtime"); got != "provided.al2023" {
 				t.Errorf("%s has the runtime %v", prefix, got)
@@ -256,7 +261,7 @@ func TestSchedulesAreBounded(t *testing.T) {
 }
 
 func TestThePipelineIsWatched(t *testing.T) {
-	each(t, func(t *testing.T, _, stack string, tpl template) {
+	each(t, func(t *testing.T, environment, stack string, tpl template) {
 		if stack == "Foundation" {
 			return
 		}
@@ -267,9 +272,19 @@ func TestThePipelineIsWatched(t *testing.T) {
 			"PipelineExportMapAlarm":      "AWS/States ExecutionsFailed",
 			"PipelineExportMapTimeAlarm":  "AWS/States ExecutionsTimedOut",
 			"PipelineExportMapAbortAlarm": "AWS/States ExecutionsAborted",
+			"PipelineClockTickAlarm":      "SagemakerDatapipeline TickAge",
+			"PipelineClockDataAlarm":      "SagemakerDatapipeline DataAge",
 		}
 		if stack != onlyExports {
 			want["PipelineWorkflowAlarm"], want["PipelineAbortAlarm"] = "AWS/States ExecutionsFailed", "AWS/States ExecutionsAborted"
+			want["PipelineEvaluateAlarm"], want["PipelineReleaseAlarm"] = "AWS/Lambda Errors", "AWS/Lambda Errors"
+			want["PipelineClockModelAlarm"] = "SagemakerDatapipeline ModelAge"
+		}
+		if environment == "prod" && (stack == "fraud" || stack == "demand") {
+			want["PipelineEndpointErrorAlarm"] = "AWS/SageMaker Invocation5XXErrors"
+		}
+		if environment == "prod" && stack == "fraud" {
+			want["PipelineEndpointLatencyAlarm"] = "AWS/SageMaker ModelLatency"
 		}
 		if got := len(tpl.of("AWS::CloudWatch::Alarm")); got != len(want) {
 			t.Errorf("%d alarms, want %d", got, len(want))
@@ -279,11 +294,120 @@ func TestThePipelineIsWatched(t *testing.T) {
 			if got := fmt.Sprint(alarm.at("Namespace"), " ", alarm.at("MetricName")); got != metric {
 				t.Errorf("%s watches %s, want %s", prefix, got, metric)
 			}
-			if got := text(alarm.at("AlarmActions")); !strings.Contains(got, "NoticesTopic") {
-				t.Errorf("%s tells %s, want the topic", prefix, got)
+			if got := text(alarm.at("AlarmActions")); !strings.Contains(got, "NoticesAlarms") {
+				t.Errorf("%s tells %s, want the topic of alarms, which no mail is filtered from", prefix, got)
 			}
 		}
 	})
+}
+
+// TestClocksAreReadAndJudgedByTheSchedule holds the thresholds, in seconds, that follow from the schedules of cdk.json.
+func TestClocksAreReadAndJudgedByTheSchedule(t *testing.T) {
+	const minute, hour, day = 60, 60 * 60, 24 * 60 * 60
+	for environment, stacks := range map[string]map[string][]float64{
+		// Every night, of which the one in October has 25 hours, and every Monday; a model may wait three days for its approval.
+		"staging": {"fraud": {37.5*hour + 30*minute, 62.5*hour + hour, 87.5*hour + 3*hour}},
+		"prod": {
+			"fraud":  {37.5*hour + 30*minute, 62.5*hour + hour, 87.5*hour + 3*hour + 3*day},
+			"churn":  {169*1.5*hour + 30*minute, 169*2.5*hour + hour, 169*3.5*hour + 3*hour + 3*day},
+			"demand": {38 * minute, 73 * minute, 21*hour + 3*hour + 3*day}, // trained every six hours
+			"sales":  {38 * minute, 73 * minute},
+		},
+		"local": {"demand": {32 * minute, 63 * minute, 184 * minute}},
+	} {
+		for stack, want := range stacks {
+			tpl := templates[environment][stack]
+			var got []float64
+			for _, alarm := range []string{"PipelineClockTickAlarm", "PipelineClockDataAlarm", "PipelineClockModelAlarm"} {
+				for id, a := range tpl.of("AWS::CloudWatch::Alarm") {
+					if strings.HasPrefix(id, alarm) {
+						got = append(got, a.at("Threshold").(float64))
+					}
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s/%s: the clocks go off after %v s, want %v", environment, stack, got, want)
+			}
+		}
+	}
+	for environment, want := range map[string]string{"prod": "rate(5 minutes)", "local": "rate(1 minute)"} {
+		rule := templates[environment]["fraud"].only(t, "AWS::Events::Rule", "PipelineClock")
+		if got := rule.at("ScheduleExpression"); got != want {
+			t.Errorf("%s: the clocks are read at %v, want %s", environment, got, want)
+		}
+	}
+}
+
+func TestAnEndpointIsWatchedWhereItsUpdatesAreRolledBack(t *testing.T) {
+	tpl := templates["prod"]["fraud"]
+	for prefix, want := range map[string]string{
+		"PipelineEndpointErrorAlarm":   `Average > 0.01 [{"Name":"EndpointName","Value":"ml-prod-fraud"},{"Name":"VariantName","Value":"primary"}] 60 2 notBreaching`,
+		"PipelineEndpointLatencyAlarm": `p99 > 200000 [{"Name":"EndpointName","Value":"ml-prod-fraud"},{"Name":"VariantName","Value":"primary"}] 60 2 notBreaching`, // microseconds
+	} {
+		a := tpl.only(t, "AWS::CloudWatch::Alarm", prefix)
+		statistic := a.at("Statistic")
+		if statistic == nil {
+			statistic = a.at("ExtendedStatistic")
+		}
+		got := fmt.Sprint(statistic, " > ", a.at("Threshold"), " ", text(a.at("Dimensions")), " ", a.at("Period"), " ", a.at("EvaluationPeriods"), " ", a.at("TreatMissingData"))
+		if got != want || a.at("ComparisonOperator") != "GreaterThanThreshold" {
+			t.Errorf("%s is %s, want %s", prefix, got, want)
+		}
+	}
+	definition := text(tpl.only(t, "AWS::StepFunctions::StateMachine", "PipelineWorkflow").at("DefinitionString"))
+	for _, want := range []string{"PipelineEndpointErrorAlarm", "PipelineEndpointLatencyAlarm", "CANARY"} {
+		if !strings.Contains(definition, want) {
+			t.Errorf("the workflow doesn't name %s", want)
+		}
+	}
+}
+
+func TestModelsStayWhenTheirStackGoes(t *testing.T) {
+	each(t, func(t *testing.T, environment, stack string, tpl template) {
+		groups := tpl.of("AWS::SageMaker::ModelPackageGroup")
+		if stack == "Foundation" || stack == onlyExports {
+			if len(groups) > 0 {
+				t.Error("there is a group for models, and nothing makes one")
+			}
+			return
+		}
+		want := "Retain"
+		if environment == "dev" || environment == "local" {
+			want = "Delete"
+		}
+		group := tpl.only(t, "AWS::SageMaker::ModelPackageGroup", "")
+		if name := "ml-" + environment + "-" + stack; group.at("ModelPackageGroupName") != name || group.DeletionPolicy != want {
+			t.Errorf("the group is %v, handled by %s, want %s, handled by %s", group.at("ModelPackageGroupName"), group.DeletionPolicy, name, want)
+		}
+		for _, kind := range []string{"AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Model"} {
+			if len(tpl.of(kind)) > 0 {
+				t.Errorf("the stack holds a %s: with the stack it would go, and with it what serves", kind)
+			}
+		}
+		for id, r := range tpl.Resources {
+			if strings.HasPrefix(r.Type, "Custom::") || r.Type == "AWS::CloudFormation::CustomResource" {
+				t.Errorf("%s is a custom resource: it is told to delete when it is only renamed", id)
+			}
+		}
+	})
+}
+
+func TestPeopleAreMailedWhatSomebodyHasToHearOf(t *testing.T) {
+	filters := map[string]string{}
+	for _, s := range templates["prod"]["Foundation"].of("AWS::SNS::Subscription") {
+		topic := "notices"
+		if strings.Contains(text(s.at("TopicArn")), "NoticesAlarms") {
+			topic = "alarms"
+		}
+		filters[fmt.Sprint(topic, " to ", s.at("Endpoint"))] = text(s.at("FilterPolicy"))
+	}
+	want := map[string]string{
+		"notices to data-platform@example.com": `{"routine":["false"]}`, "notices to ml-oncall@example.com": `{"routine":["false"]}`,
+		"alarms to data-platform@example.com": "null", "alarms to ml-oncall@example.com": "null",
+	}
+	if !maps.Equal(filters, want) {
+		t.Errorf("the subscriptions are %v, want %v", filters, want)
+	}
 }
 
 func TestAProvisionedDatabaseIsGuarded(t *testing.T) {
@@ -321,8 +445,8 @@ func TestAProvisionedDatabaseIsGuarded(t *testing.T) {
 
 func TestTheNetworkReachesWhatTheFlowCallsAndNoMore(t *testing.T) {
 	for environment, want := range map[string][]string{
-		"dev":     {".s3", ".secretsmanager", ".sns", ".states"},
-		"staging": {".s3", ".secretsmanager", ".sns", ".states"},
+		"dev":     {".events", ".monitoring", ".s3", ".secretsmanager", ".sns", ".states"},
+		"staging": {".events", ".monitoring", ".s3", ".secretsmanager", ".sns", ".states"},
 		"prod":    nil, // they exist
 		"local":   nil, // no network
 	} {
@@ -401,10 +525,10 @@ func TestEverythingIsTagged(t *testing.T) {
 
 func TestOutputsAreWhatOtherToolsRead(t *testing.T) {
 	each(t, func(t *testing.T, _, stack string, tpl template) {
-		want := []string{"EndpointName", "ExportFunctionName", "ExportMapArn", "ScheduleName", "StateMachineArn"}
+		want := []string{"EndpointName", "ExportFunctionName", "ExportMapArn", "ModelPackageGroupName", "ScheduleName", "StateMachineArn"}
 		switch stack {
 		case "Foundation":
-			want = []string{"DataBucketName", "TopicArn"}
+			want = []string{"AlarmTopicArn", "DataBucketName", "TopicArn"}
 		case onlyExports:
 			want = []string{"ExportFunctionName", "ExportMapArn", "ScheduleName"}
 		}

@@ -40,6 +40,9 @@ func minimal(bucket awss3.IBucket, topic awssns.ITopic, code awslambda.Code) *co
 		Endpoint:           &constructs.EndpointProps{InstanceType: "ml.m6i.large"},
 		ExportCode:         code,
 		NotifyCode:         code,
+		ClockCode:          code,
+		EvaluateCode:       code,
+		ReleaseCode:        code,
 	}
 }
 
