@@ -24,6 +24,9 @@ const (
 	startingHours = 2
 )
 
+// now is when the state was entered, in milliseconds since 1970.
+const now = `$toMillis($states.context.State.EnteredTime)`
+
 // How many polls a wait has at most; it begins with two and doubles.
 const (
 	maxQuotaPolls    = 20
@@ -80,7 +83,7 @@ type job struct {
 func (f *flow) begin() variables {
 	return variables{
 		"attempt": 1, "machine": 0, "tries": 0, "delay": f.pollSeconds(),
-		"patienceEnds": jsonata(fmt.Sprintf(`$millis() + %d`, int(*f.props.Training.Patience.ToMilliseconds(nil)))),
+		"patienceEnds": jsonata(fmt.Sprintf(now+` + %d`, int(*f.props.Training.Patience.ToMilliseconds(nil)))),
 		"trouble":      map[string]any{"kind": nothing},
 	}
 }
@@ -152,7 +155,7 @@ func (f *flow) runJob(j job, then awsstepfunctions.IChainable) awsstepfunctions.
 		nextName  = `{% $attempt + 1 %}`
 		nextTry   = `{% $tries + 1 %}`
 		moreNames = `$attempt < %d`
-		patient   = `$millis() < $patienceEnds`
+		patient   = now + ` < $patienceEnds`
 	)
 	namesLeft := fmt.Sprintf(moreNames, maxAttempts)
 	triesLeft := fmt.Sprintf(`$tries < %d`, maxTries)
@@ -242,8 +245,9 @@ func (f *flow) troubleExpression(j job, errorName, cause string) string {
   : $says(/throttl|rate exceeded|too ?many ?requests|RequestLimitExceeded|slow ?down|Status Code: (429|408)/i) ? $as('again', $error, $text)
   : $says(/ResourceLimitExceeded|service limit|service quota|quota exceeded/i) ? $quota()
   : $says(/CapacityError|insufficient ?(instance ?)?capacity|unable to provision/i) ? $as('capacity', 'CapacityError', $text)
+  : $says(/SdkClient|AmazonClientException|Status Code: 5[0-9][0-9]|InternalFailure|InternalServer|ServiceUnavailable/i) ? $as('again', $error, $text)
   : $says(/Status Code: 4[0-9][0-9]|AccessDenied|not authorized|ValidationException|validation error/i) ? $as('final', $error, $text)
-  : $says(/SdkClient|AmazonClientException|Status Code: 5[0-9][0-9]|internal ?(server|service)? ?(error|failure)|unavailable|timed? ?out|unable to execute http|connection|please (try|retry) again/i) ? $as('again', $error, $text)
+  : $says(/internal ?(server|service)? ?(error|failure)|unavailable|timed? ?out|unable to execute http|connection|please (try|retry) again/i) ? $as('again', $error, $text)
   : $contains($error, /^SageMaker[.](Amazon)?(SageMaker|Service)Exception/) ? $as('again', $error, $text)
   : $as('final', $error, $text)
 )`, errorName, cause, f.logLink(j.kind.logGroup), j.name, chosen(j.instanceTypes), j.kind.noun, j.instances, j.errors, startingHours)
@@ -260,13 +264,13 @@ func (f *flow) foundExpression(j job) string {
   $otherwise := {'kind': 'other', 'error': '%[2]s.NamesUsedUp', 'cause': 'this run has made %[3]d attempts at its %[4]s, and all names are taken'};
   $boolean(%[5]s) and ($mine or $not(%[6]s)) ? (
       $status = 'Completed' ? {'kind': 'done'}
-    : $status in ['InProgress', 'Stopping'] ? ($millis() < $made + %[7]d ? {'kind': 'busy'}
+    : $status in ['InProgress', 'Stopping'] ? (%[11]s < $made + %[7]d ? {'kind': 'busy'}
       : {'kind': 'overdue', 'error': '%[2]s.TimedOut', 'cause': 'the %[4]s ' & %[8]s & ' took longer than its time limit and %[9]d hours of waiting for machines; it was stopped'})
     : $mine ? %[10]s
     : $otherwise
   ) : $otherwise
 )`, j.kind.statusMember(), j.errors, maxAttempts, j.kind.noun, j.isOurs, j.anew, j.timeoutSeconds*1000, j.name, startingHours,
-		f.troubleExpression(j, `'States.TaskFailed'`, `$string($states.result)`))
+		f.troubleExpression(j, `'States.TaskFailed'`, `$string($states.result)`), now)
 }
 
 // logLink is the address of the streams of a log group that a job writes, but for the beginning of their names.

@@ -157,7 +157,7 @@ func (f *flow) approve(then awsstepfunctions.IChainable) awsstepfunctions.IChain
 	wait := f.waitFor("Wait for approval", "delay")
 	begin := awsstepfunctions.Pass_Jsonata(f.scope, jsii.String("Approval needed"), &awsstepfunctions.PassJsonataProps{
 		Comment: jsii.String("The time begins in which a person decides."),
-		Assign:  variables{"question": map[string]any{"asked": jsonata(`$now()`), "reminded": 0}, "delay": f.pollSeconds()}.pointer(),
+		Assign:  variables{"question": map[string]any{"asked": jsonata(`$states.context.State.EnteredTime`), "reminded": 0}, "delay": f.pollSeconds()}.pointer(),
 	})
 	begin.Next(ask)
 	ask.Next(look)
@@ -190,7 +190,7 @@ func (f *flow) question() map[string]any {
 	text := func(value string) map[string]any { return map[string]any{"DataType": "String", "StringValue": value} }
 	return map[string]any{
 		"TopicArn": f.props.Topic.TopicArn(),
-		"Subject": jsonata(fmt.Sprintf(`$substring('[%s] run ' & $run & ($question.reminded = 0 ? ' asks for approval' : ' still waits for approval'), 0, 100)`, f.props.Name)),
+		"Subject":  jsonata(fmt.Sprintf(`$substring('[%s] run ' & $run & ($question.reminded = 0 ? ' asks for approval' : ' still waits for approval'), 0, 100)`, f.props.Name)),
 		"Message": jsonata(fmt.Sprintf(`'Run ' & $run & ' of %[1]s has a model that a person has to let into service.\n'
   & ($type($decision.reason) = 'string' ? '\nDecision of the gate: ' & $decision.reason : '')
   & '\nModel package: ' & $package

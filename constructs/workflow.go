@@ -105,7 +105,8 @@ func NewWorkflow(scope constructs.Construct, id string, props *WorkflowProps) *W
 	f.failed = f.tellFailure()
 	f.superseded = f.tellOutcome(outcome.Superseded)
 	deploying := f.deploy(f.tellSuccess())
-	modelled := f.createModel(f.goOn(f.score(f.register(f.approve(deploying))), deploying))
+	registered := f.register(f.approve(deploying))
+	modelled := f.createModel(f.goOn(f.score(registered), registered, deploying))
 	published := f.publish(modelled)
 	start := f.readInput(f.train(published), f.resume(published, modelled))
 
@@ -225,12 +226,18 @@ func (f *flow) readInput(then, resumed awsstepfunctions.IChainable) awsstepfunct
 	return read
 }
 
-// goOn makes the choice behind the model: a person who starts a run again from "deploy", to put its model into service or to roll
-// back to it, has decided already.
-func (f *flow) goOn(then, deploying awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+// goOn makes the choice behind the model. A person who starts a run again from "deploy" has decided that the model is good enough,
+// but where models are approved, not that this one is; a person who rolls back has done both, with a model that was in service.
+func (f *flow) goOn(scored, registered, deploying awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+	decided := registered
+	if f.props.Approval == nil {
+		decided = deploying
+	}
 	goOn := f.choice("Decided already?", "", nil)
-	goOn.When(condition(input+`.resume.from = '`+string(manifest.FromDeploy)+`'`), deploying, nil).
-		Otherwise(then)
+	goOn.
+		When(condition(input+`.resume.rollback = true and `+input+`.resume.from = '`+string(manifest.FromDeploy)+`'`), deploying, nil).
+		When(condition(input+`.resume.from = '`+string(manifest.FromDeploy)+`'`), decided, nil).
+		Otherwise(scored)
 	return goOn
 }
 

@@ -37,7 +37,9 @@ type definition struct {
 		Catch []struct {
 			ErrorEquals []string
 			Next        string
+			Assign      map[string]any
 		}
+		Seconds any
 	}
 }
 

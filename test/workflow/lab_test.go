@@ -366,12 +366,15 @@ func (l *lab) createModel(t *testing.T, name string) {
 }
 
 // trainOld trains a model that has learned something else, and gives its artifact.
-func (l *lab) trainOld(t *testing.T) string {
+func (l *lab) trainOld(t *testing.T) string { return l.trainSomebodys(t, "somebodys-model") }
+
+// trainSomebodys trains a model of that name on data that is no run's, and gives its artifact.
+func (l *lab) trainSomebodys(t *testing.T, name string) string {
 	t.Helper()
 	l.put(t, "somebody/train/part.csv", rows(7, labelledRows, 0.95))
 	image, err := constructs.XGBoostImage(emulator.Region, constructs.XGBoostVersions[0])
 	ok(t, err)
-	job := aws.String("somebodys-model")
+	job := aws.String(name)
 	_, err = l.sm.CreateTrainingJob(t.Context(), &sagemaker.CreateTrainingJobInput{
 		TrainingJobName:        job,
 		RoleArn:                aws.String("arn:aws:iam::000000000000:role/somebody"),

@@ -66,6 +66,9 @@ func synthesise() (err error) {
 	for _, s := range situations {
 		workflowStack(app, s.pipeline, s.props)
 	}
+	for _, s := range jobSituations {
+		workflowStack(app, s.pipeline, s.props)
+	}
 	workflowStack(app, "plain", nil)
 	workflowStack(app, "late", nil)
 	workflowStack(app, "guarded", func(stack awscdk.Stack, p *constructs.WorkflowProps) {
