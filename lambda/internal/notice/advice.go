@@ -54,14 +54,14 @@ var advices = []advice{
 	{"Acquire lease", "", "Another execution holds the deploy lease, or it couldn't be read. If no other execution of {name} runs, delete {pipeline}/deploy-lease.json from the bucket. {again}"},
 	{"Deploy", "ResourceLimitExceeded", "{quota} An update runs old and new machines side by side and needs room for both. {again}"},
 	{"Deploy", "RolledBack", "The new model did not come up, and the one before it still serves. " + endpointLog + " {again}"},
-	{"Deploy", "Replaced", "If what serves now is newer than this run, do nothing. Else: {rollback}"},
+	{"Deploy", "Replaced", "If what serves now is newer than this run, do nothing. Else:{rollback}"},
 	{"Deploy", "EndpointFailed", "Nothing serves. " + endpointLog + " {again}\nIt deletes the failed endpoint and creates it anew."},
-	{"Deploy", "NeedsAPerson", "No request of a workflow can help an endpoint in this state. " + endpointLog + " If it doesn't recover: aws sagemaker delete-endpoint --endpoint-name {name}. {again}"},
+	{"Deploy", "NeedsAPerson", "No request of a workflow can help an endpoint in this state. " + endpointLog + " If it doesn't recover:\n  aws sagemaker delete-endpoint --endpoint-name {name}\n{again}"},
 	{"Deploy", "TimedOut", "Somebody or something else keeps the endpoint busy, or SageMaker is slow today. Wait until the endpoint is InService. {again}"},
 	{"Smoke test", "", "The endpoint serves the new model, which doesn't answer as it should. " + endpointLog +
-		" To serve the model before it again, if there was one: {before}\nor by hand: aws sagemaker update-endpoint --endpoint-name {name} --endpoint-config-name, and the name of its config below."},
+		" To serve the model before it again, if there was one:{before}\nor by hand:\n  aws sagemaker update-endpoint --endpoint-name {name} --endpoint-config-name NAME\nwith the name of its config, which is below."},
 	{"Put back", "", "The model before could not be put back into service, so look at once what serves. " + endpointLog +
-		" Then {before}\nor by hand: aws sagemaker update-endpoint --endpoint-name {name} --endpoint-config-name, and the name of its config below."},
+		" Then:{before}\nor by hand:\n  aws sagemaker update-endpoint --endpoint-name {name} --endpoint-config-name NAME\nwith the name of its config, which is below."},
 	{"Autoscaling", "", "The endpoint serves the new model, but with a fixed number of machines: its scaling could not be registered. Correct what the text names. {again}"},
 	{"Record service", "", "The endpoint serves the new model, but the pipeline's history doesn't know it, and a rollback wouldn't find it. Correct what the text names. {again}"},
 	{"", "", "Correct what the text names. {again}"},

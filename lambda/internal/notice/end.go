@@ -72,8 +72,8 @@ var sentences = map[outcome.Outcome]sentence{
 	},
 	outcome.NotBetter: {
 		"is not better: the model before stays",
-		"Run {run} of {name} has trained a model, and the gate did not let it into service. The model in service stays: the endpoint was not touched.",
-		"nothing, if the figures are what you expect. If run after run ends so, the data or the hyperparameters have changed for the worse. See what serves now, and where it comes from: {explain}",
+		"Run {run} of {name} has trained a model, and the gate did not let it into service. The model in service stays.",
+		"nothing, if the figures are what you expect. If run after run ends so, the data or the hyperparameters have changed for the worse. See what serves now, and where it comes from:{explain}",
 	},
 	outcome.NotApproved: {
 		"was refused: the model before stays",
@@ -83,12 +83,12 @@ var sentences = map[outcome.Outcome]sentence{
 	outcome.ApprovalTimedOut: {
 		"waited for an approval in vain",
 		"Run {run} of {name} has trained a model, and nobody approved or refused it in time. The model in service stays.",
-		"if it should serve: {deploy}, which asks again. Otherwise nothing: the next run's model asks for itself. Does nobody hear the requests, then subscribe somebody to this topic.",
+		"if it should serve, this asks again:{deploy}\nOtherwise nothing: the next run's model asks for itself. Does nobody hear the requests, then subscribe somebody to this topic.",
 	},
 	outcome.Superseded: {
 		"was superseded",
 		"Run {run} of {name} ends without its model, because a later run was faster. What serves is what the later run put there, or the later run is on its way.",
-		nothing + " If this run's model is the one to serve after all: {rollback}",
+		nothing + " If this run's model is the one to serve after all:{rollback}",
 	},
 	outcome.RolledBack: {
 		"was rolled back",
@@ -108,8 +108,8 @@ var sentences = map[outcome.Outcome]sentence{
 	outcome.Rejected: {
 		"was rejected by its quality gate",
 		"The data of run {run} of {name} is committed, and the quality gate keeps it out of training. Nothing of it is lost. The model in service stays.",
-		"see whether the data or the rule is wrong. Wrong data is corrected where it comes from: a full load reads it anew at the next run, an append load leaves this run out. If this data is right after all: {accept}\n" +
-			"If the data is different for good, and the next runs are to be compared with this one: {rebase}\n" +
+		"see whether the data or the rule is wrong. Wrong data is corrected where it comes from: a full load reads it anew at the next run, an append load leaves this run out. If this data is right after all:{accept}\n" +
+			"If the data is different for good, and the next runs are to be compared with this one:{rebase}\n" +
 			"If a rule asks too much, correct quality of pipelines.{pipeline} in cdk.json.",
 	},
 	outcome.NoNewData: {
@@ -130,12 +130,12 @@ var sentences = map[outcome.Outcome]sentence{
 	outcome.Busy: {
 		"found the run before still reading",
 		"Run {run} of {name} read nothing: the run before it is still reading the database.",
-		nothing + ", now and then: the next run reads what this one would have. If every run ends so, the schedule is shorter than an export takes.",
+		"nothing, now and then: the next run reads what this one would have. If every run ends so, the schedule is shorter than an export takes.",
 	},
 	outcome.Paused: {
 		"did nothing: the pipeline is paused",
 		"Run {run} of {name} did nothing: a person has paused the pipeline.",
-		nothing + " The alarm on the last tick fires if the pause is forgotten. To go on before the pause ends by itself: {resume}",
+		nothing + " The alarm on the last tick fires if the pause is forgotten. To go on before the pause ends by itself:{resume}",
 	},
 }
 
@@ -222,19 +222,20 @@ func atStep(step string) string {
 	return " at " + step
 }
 
-// filling fills in what stands in braces in the texts.
+// filling fills in what stands in braces in the texts. A command has a line of its own.
 func filling(spec pipeline.Spec, end outcome.End) *strings.Replacer {
 	id := runName(end.Run)
+	line := func(name string, words ...string) string { return "\n  " + command(spec, name, words...) }
 	return strings.NewReplacer(
 		"{name}", spec.Name(), "{pipeline}", spec.Pipeline, "{run}", id, "{at}", atStep(end.Step), "{quota}", quotaAdvice(end.Cause),
-		"{again}", "Then: "+command(spec, "rerun", "-from", fromStep(end.Step), "-reason TEXT", id),
-		"{deploy}", command(spec, "rerun", "-from deploy -reason TEXT", id),
-		"{rollback}", command(spec, "rollback", "-reason TEXT", id),
-		"{before}", command(spec, "rollback", "-reason TEXT"),
-		"{accept}", command(spec, "accept", "-reason TEXT", id),
-		"{rebase}", command(spec, "rebase-drift", "-reason TEXT"),
-		"{explain}", command(spec, "explain"),
-		"{resume}", command(spec, "resume"),
+		"{again}", "When the cause is gone:"+line("rerun", "-from", fromStep(end.Step), "-reason TEXT", id),
+		"{deploy}", line("rerun", "-from deploy -reason TEXT", id),
+		"{rollback}", line("rollback", "-reason TEXT", id),
+		"{before}", line("rollback", "-reason TEXT"),
+		"{accept}", line("accept", "-reason TEXT", id),
+		"{rebase}", line("rebase-drift", "-reason TEXT"),
+		"{explain}", line("explain"),
+		"{resume}", line("resume"),
 	)
 }
 

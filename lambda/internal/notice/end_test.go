@@ -77,7 +77,7 @@ func TestWhatToDoAboutAFailure(t *testing.T) {
 		{name: "rights that are missing, by the text", step: "Deploy", error: "Deploy.NeedsAPerson", cause: "User: x is not authorized to perform: sagemaker:DescribeEndpoint", says: []string{"deploy the stack again"}},
 		{name: "an error of a function of ours", step: "Decide", error: "Lambda.Unknown", cause: `{"errorMessage":"reading scores: there are none","errorType":"wrapError","trace":[]}`,
 			says: []string{"Why: wrapError: reading scores: there are none"}},
-		{name: "an endpoint OutOfService", step: "Deploy", error: "Deploy.NeedsAPerson", cause: "the endpoint is OutOfService", says: []string{"aws sagemaker delete-endpoint --endpoint-name ml-dev-fraud. Then"}},
+		{name: "an endpoint OutOfService", step: "Deploy", error: "Deploy.NeedsAPerson", cause: "the endpoint is OutOfService", says: []string{"aws sagemaker delete-endpoint --endpoint-name ml-dev-fraud\nWhen the cause is gone:\n  go run ./cmd/datapipeline rerun -environment dev -pipeline fraud -from deploy -reason TEXT 20260101t020000z\n"}},
 		{name: "an endpoint that stays busy", step: "Deploy", error: "Deploy.TimedOut", says: []string{"Why: Deploy.TimedOut\n", "Wait until the endpoint is InService"}},
 		{name: "an endpoint that failed", step: "Deploy", error: "Deploy.EndpointFailed", says: []string{"It deletes the failed endpoint and creates it anew", "/aws/sagemaker/Endpoints/ml-dev-fraud"}},
 		{name: "an update that SageMaker rolled back", outcome: outcome.RolledBack, step: "Deploy", error: "Deploy.RolledBack", says: []string{"was put into service, didn't serve as it should", "the one before it still serves"}},
@@ -101,6 +101,26 @@ func TestWhatToDoAboutAFailure(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A command that a person copies is a line.
+func TestCommandsHaveALineOfTheirOwn(t *testing.T) {
+	steps := []string{""}
+	for _, a := range append(slices.Clone(advices), takenBack...) {
+		steps = append(steps, a.step)
+	}
+	for _, o := range outcome.All {
+		for _, step := range steps {
+			for _, sign := range []string{"", "AlgorithmError", "ResourceLimitExceeded", "Replaced", "NeedsAPerson", "EndpointFailed"} {
+				n := FromEnd(spec, outcome.End{Run: id, Outcome: o, Step: step, Error: sign, Execution: execution})
+				for line := range strings.Lines(n.Message) {
+					if strings.Contains(strings.ReplaceAll(line, `{"scheduledTime"`, ""), "{") || strings.Contains(line, "go run ") && !strings.HasPrefix(line, "  go run ") || strings.Contains(line, "aws sagemaker") && !strings.HasPrefix(line, "  aws ") {
+						t.Errorf("%s at %q: %s", o, step, line)
+					}
+				}
+			}
+		}
 	}
 }
 
