@@ -71,7 +71,8 @@ type RetrainingPipelineProps struct {
 	// Endpoint is how the model is put to use: its Kind is the Spec's. It comes with Training.
 	// Default: none.
 	Endpoint *EndpointProps
-	// EndpointAlarms roll an update of the endpoint back, and tell people at any other time.
+	// EndpointAlarms roll an update of the endpoint back, and tell people at any other time. Updates of a serverless endpoint are
+	// not rolled back.
 	// Default: none, but those of Endpoint.
 	EndpointAlarms *EndpointAlarmProps
 	// TickLimit, DataLimit and ModelLimit are how long ago a tick may have been processed, how old the newest accepted data may be, and
@@ -296,8 +297,11 @@ func (p *RetrainingPipeline) workflow(props *RetrainingPipelineProps) *WorkflowP
 	if workflow.Endpoint.Kind == "" {
 		workflow.Endpoint.Kind = props.Spec.Deploy
 	}
-	if alarms := props.EndpointAlarms; alarms != nil {
-		workflow.Endpoint.Alarms = append(slices.Clone(workflow.Endpoint.Alarms), newEndpointAlarms(p.Construct, p.Name, *alarms, props.Alarms)...)
+	if watch := props.EndpointAlarms; watch != nil {
+		alarms := newEndpointAlarms(p.Construct, p.Name, *watch, props.Alarms)
+		if workflow.Endpoint.Kind != pipeline.Serverless { // whose updates SageMaker doesn't roll back
+			workflow.Endpoint.Alarms = append(slices.Clone(workflow.Endpoint.Alarms), alarms...)
+		}
 	}
 	if at := props.JobPlacement; at != nil {
 		workflow.Vpc, workflow.VpcSubnets, workflow.SecurityGroups = at.Vpc, at.Subnets, at.SecurityGroups

@@ -23,7 +23,8 @@ type Endpoint struct {
 	Autoscaling *Autoscaling `json:"autoscaling"`
 	// How calls go from the old model to the new one. Without it, all at once, when the new machines answer.
 	Traffic *Traffic `json:"traffic"`
-	// What puts the old model back while the new one is being put into service, and tells people at any other time.
+	// What puts the old model back while the new one is being put into service, and tells people at any other time. A serverless
+	// endpoint's only tell people: SageMaker doesn't roll its updates back.
 	Alarms *EndpointAlarms `json:"alarms"`
 	// Keeps calls and answers in S3, below `<pipeline>/capture/`. They hold what callers send: `source` and `drop` don't reach there.
 	Capture *Capture `json:"capture"`
