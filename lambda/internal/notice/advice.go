@@ -34,16 +34,21 @@ var advices = []advice{
 	{"", "not authorized", denied},
 	{"Train", "AlgorithmError", "The algorithm refuses the data or a hyperparameter. " + trainingLog + " Correct the query, the columns or the hyperparameters, and let the next run train."},
 	{"Train", "ClientError", "The job can't read its data or its settings. " + trainingLog + " Correct what it names, deploy, and let the next run train."},
+	{"Train", "QuotaTooSmall", "{quota} {again}"},
 	{"Train", "ResourceLimitExceeded", "{quota} {again}"},
 	{"Train", "CapacityError", "AWS has no free machine of the types that are asked for at the moment. Name further types in training.instanceTypes, or try later. {again}"},
+	{"Train", "Train.TimeLimit", "The job reached its time limit: allow it more time (training.maxRuntimeSeconds), a larger machine or fewer rounds, and deploy. {again}"},
 	{"Train", "Train.Stopped", "A person stopped the job, or it reached its time limit (training.maxRuntimeSeconds): then allow it more time, a larger machine or fewer rounds. {again}"},
+	{"Train", "TimedOut", "The job waited too long for its machine, or its time limit did not stop it. Look at the job in the SageMaker console. {again}"},
 	{"Train", "States.Timeout", "The job waited too long for its machine, or its time limit did not stop it. Look at the job in the SageMaker console. {again}"},
 	{"Train", "ResourceInUse", "Too many jobs of this run were started: every name is taken. Let the next run train."},
 	{"Train", "", "Nothing was deployed. If the text speaks of an internal error or of throttling, try again; else correct what it names first. {again}"},
 	{"Publish signature", "", "The model is trained, but can't be published without its signature. See that the export's object is still in the bucket. {again}"},
 	{"Create model", "", "The model is trained, but SageMaker refuses to register it. Correct what the text names. {again}"},
 	{"Create endpoint config", "", "The model is there, but SageMaker refuses its endpoint config. Correct what the text names, often the endpoint's instance type. {again}"},
+	{"Score", "QuotaTooSmall", "{quota} {again}"},
 	{"Score", "ResourceLimitExceeded", "{quota} {again}"},
+	{"Score", "CapacityError", "The model is trained, and AWS has no free machine to score it on at the moment. Try later. {again}"},
 	{"Score", "AlgorithmError", "The model is trained, but its container doesn't answer the hold-out. " + scoringLog + " {again}"},
 	{"Score", "ClientError", "The scoring job can't read the hold-out or the model. " + scoringLog + " {again}"},
 	{"Score", "", "The model is trained, and is not in service because it couldn't be scored on the hold-out. " + scoringLog + " {again}"},
@@ -96,8 +101,14 @@ func advise(spec pipeline.Spec, end outcome.End) string {
 // Seen in https://github.com/gabehollombe-aws/jupyter-notebooks/issues/1.
 var quotaText = regexp.MustCompile(`limit '([^']{1,200})' is ([0-9]{1,9}) [A-Za-z]+, with current utilization of ([0-9]{1,9}) [A-Za-z]+ and a request delta of ([0-9]{1,9})`)
 
+// quotaSaid is how the workflow says that a quota can never allow the request.
+var quotaSaid = regexp.MustCompile(`quota "([^"]{1,200})" is ([0-9]{1,9}), and the [a-z ]{1,40} needs ([0-9]{1,9})`)
+
 // quotaAdvice tells a quota that is in use from one that can never allow the request.
 func quotaAdvice(cause string) string {
+	if found := quotaSaid.FindStringSubmatch(cause); found != nil {
+		return fmt.Sprintf("However long one waits, it can never be. Service Quotas, Amazon SageMaker, %q: ask for %s or more, or choose another instance type.", found[1], found[3])
+	}
 	found := quotaText.FindStringSubmatch(cause)
 	if found == nil {
 		return "A quota of the account is used up or too low. Look at Service Quotas, Amazon SageMaker: wait for other jobs to end, or ask for more."
