@@ -108,6 +108,7 @@ func oneRun(ctx context.Context, o options, s *site, out io.Writer, event tick) 
 // notCommitted are the outcomes of a run that wasn't asked for in vain but wasn't made either, and what to do.
 var notCommitted = map[string]string{
 	"blocked":               "an open transaction holds the upper bound at the last run's; end it, the next run reads what this one didn't",
+	"paused":                "nothing was read; take resume, or wait until the pause is over",
 	"superseded":            "a later run was committed before this one; its rows are in the runs from then on, or take run -backfill where the source has a window",
 	"outside allowed hours": "the database may be read within its allowed hours only",
 }

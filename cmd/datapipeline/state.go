@@ -7,12 +7,20 @@ import (
 
 	"sagemaker-datapipeline/lambda/head"
 	"sagemaker-datapipeline/lambda/manifest"
+	paused "sagemaker-datapipeline/lambda/pause"
 )
 
 // state is what the function says is committed.
 type state struct {
 	Head   head.Head          `json:"head"`
 	Newest *manifest.Manifest `json:"newest"`
+	// Pause is the one that holds; nil: none does.
+	Pause *paused.Pause `json:"pause"`
+	// Training is the last that was started, where not each run is trained on.
+	Training *struct {
+		Run  string `json:"run"`
+		Rows int64  `json:"rows"`
+	} `json:"training"`
 }
 
 // text is the state for people.
@@ -28,6 +36,12 @@ func (s state) text() string {
 			what = "took another database for the one before"
 		}
 		line("rebaselined", "%s by %s, who %s: %s", moment(r.At), r.By, what, r.Reason)
+	}
+	if p := s.Pause; p != nil {
+		line("paused", "until %s by %s, since %s: %s", moment(p.Until), p.By, moment(p.At), p.Reason)
+	}
+	if last := s.Training; last != nil {
+		line("last training", "of run %s, on %d rows", last.Run, last.Rows)
 	}
 	m := s.Newest
 	if m == nil {

@@ -287,8 +287,7 @@ func (s *fakeSageMaker) ListModelPackages(_ context.Context, in *sagemaker.ListM
 	}
 	defer done()
 	out := &sagemaker.ListModelPackagesOutput{}
-	for i := len(s.packages) - 1; i >= 0; i-- {
-		p := s.packages[i]
+	for i, p := range slices.Backward(s.packages) {
 		if in.ModelApprovalStatus != "" && p.status != in.ModelApprovalStatus {
 			continue
 		}
