@@ -126,13 +126,17 @@ func (f *flow) deploy(served awsstepfunctions.IChainable) awsstepfunctions.IChai
 
 // acquireLease makes the states that wait for the deploy lease. It is taken only from an execution that has ended.
 func (f *flow) acquireLease(then awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+	// Whoever doesn't know whether it holds the lease gives it back.
+	unknown := caughtIn(stepLease)
+	unknown["leased"] = true
 	acquire := f.invoke("Acquire lease", f.props.Release, map[string]any{
 		"command": "acquire", "run": jsonata(`$run`), "execution": jsonata(executionArn),
 		"force": jsonata(input + `.resume.rollback = true`),
 	}, taskProps{
-		comment: "One run at a time puts its model to use. A rollback goes back behind a later run on purpose.",
-		step:    stepLease,
-		assign:  variables{"lease": jsonata(`$states.result.Payload`), "looks": jsonata(`$looks + 1`)},
+		comment:     "One run at a time puts its model to use. A rollback goes back behind a later run on purpose.",
+		assign:      variables{"lease": jsonata(`$states.result.Payload`), "looks": jsonata(`$looks + 1`)},
+		onError:     f.failed,
+		onErrorSets: unknown,
 	})
 	answer := f.choice("Lease acquired?", "", failing(stepLease, "Lease.Held",
 		`'run ' & $string($lease.holder.run) & ' still holds the deploy lease after ' & $string($looks) & ' looks: ' & $string($lease.holder.execution)`))
@@ -143,8 +147,8 @@ func (f *flow) acquireLease(then awsstepfunctions.IChainable) awsstepfunctions.I
 		When(condition(`$lease.acquired = true`), then, when("", variables{"leased": true, "looks": 0})).
 		When(condition(`$lease.superseded = true`), f.superseded, when("A later run was faster.", failing(stepLease, "",
 			`'the model of run ' & $string($lease.by) & ', which is later, is in use already'`))).
-		// Another run may wait as long for its endpoint before and after it asks, and again when it puts the one before back.
-		When(condition(fmt.Sprintf(`$looks < %d`, looksWithin(4*f.patience()))), wait, nil).
+		// Another run may wait as long for its endpoint before it asks and after.
+		When(condition(fmt.Sprintf(`$looks < %d`, looksWithin(2*f.patience()))), wait, nil).
 		Otherwise(f.failed)
 	return acquire
 }
@@ -280,4 +284,6 @@ func (f *flow) servesOnSealedDisks() bool {
 }
 
 // scoresFiles says whether the models score files, hold-outs or batches.
-func (f *flow) scoresFiles() bool { return f.props.Gate != nil || f.props.Endpoint.Kind == pipeline.Batch }
+func (f *flow) scoresFiles() bool {
+	return f.props.Gate != nil || f.props.Endpoint.Kind == pipeline.Batch
+}

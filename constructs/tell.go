@@ -232,6 +232,6 @@ const explainExpression = `(
   $first := $putBack ? $undone : $failure;
   $putBack and $outcome != '` + string(outcome.RolledBack) + `' ? {
     'step': '` + stepPutBack + `', 'error': $what($failure),
-    'cause': $why($failure.cause) & '. ' & $previousConfig & ' was to be put back because of ' & $undone.step & ': ' & $what($undone) & ': ' & $why($undone.cause)
+    'cause': $why($failure.cause) & ' (' & $previousConfig & ' was to be put back because of ' & $undone.step & ': ' & $what($undone) & ': ' & $why($undone.cause) & ')'
   } : {'step': $first.step, 'error': $what($first), 'cause': $why($first.cause)}
 )`

@@ -7,17 +7,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	scalingtypes "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
@@ -32,6 +39,7 @@ import (
 	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/run"
+	"sagemaker-datapipeline/lambda/service"
 	"sagemaker-datapipeline/lambda/signature"
 	"sagemaker-datapipeline/test/local/emulator"
 )
@@ -49,7 +57,10 @@ type lab struct {
 	runtime  *sagemakerruntime.Client
 	sqs      *sqs.Client
 	lambda   *lambda.Client
-	queue    string
+	// scaling and cloudwatch are what an endpoint has to do with besides.
+	scaling    *applicationautoscaling.Client
+	cloudwatch *cloudwatch.Client
+	queue      string
 	// programs is the folder of the functions' programs.
 	programs string
 
@@ -69,15 +80,17 @@ func newLab(t *testing.T, waitScale string) *lab {
 	e := startEmulator(t, waitScale)
 	cfg := e.AWSConfig()
 	l := &lab{
-		emulator: e,
-		s3:       s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }),
-		cfn:      cloudformation.NewFromConfig(cfg),
-		sfn:      sfn.NewFromConfig(cfg),
-		sm:       sagemaker.NewFromConfig(cfg),
-		runtime:  sagemakerruntime.NewFromConfig(cfg),
-		sqs:      sqs.NewFromConfig(cfg),
-		lambda:   lambda.NewFromConfig(cfg),
-		programs: buildFunctions(t),
+		emulator:   e,
+		s3:         s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }),
+		cfn:        cloudformation.NewFromConfig(cfg),
+		sfn:        sfn.NewFromConfig(cfg),
+		sm:         sagemaker.NewFromConfig(cfg),
+		runtime:    sagemakerruntime.NewFromConfig(cfg),
+		sqs:        sqs.NewFromConfig(cfg),
+		lambda:     lambda.NewFromConfig(cfg),
+		scaling:    applicationautoscaling.NewFromConfig(cfg),
+		cloudwatch: cloudwatch.NewFromConfig(cfg),
+		programs:   buildFunctions(t),
 	}
 	ctx := t.Context()
 	_, err := l.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucketName)})
@@ -136,7 +149,7 @@ exec "$PWD/$program"
 func (l *lab) endFunctions(t *testing.T, name string) {
 	for _, kind := range functions {
 		_, err := l.lambda.DeleteFunction(context.WithoutCancel(t.Context()), &lambda.DeleteFunctionInput{FunctionName: aws.String(name + "-" + kind)})
-		if err != nil {
+		if _, gone := errors.AsType[*lambdatypes.ResourceNotFoundException](err); err != nil && !gone {
 			t.Errorf("ending the function %s of %s: %v", kind, name, err)
 		}
 	}
@@ -157,41 +170,51 @@ func buildFunctions(t *testing.T) string {
 }
 
 // export puts what the export of a run leaves into the bucket, and gives the input of the execution.
-func (l *lab) export(t *testing.T, pipeline, runID string) map[string]any {
+func (l *lab) export(t *testing.T, pipelineName, runID string) map[string]any {
 	t.Helper()
 	id, err := run.ParseID(runID)
 	ok(t, err)
 	const attempt = "1"
-	spec := specs[pipeline]
+	spec := specs[pipelineName]
 	m := manifest.Manifest{
-		Version: manifest.Version, Project: spec.Project, Environment: spec.Environment, Pipeline: pipeline,
+		Version: manifest.Version, Project: spec.Project, Environment: spec.Environment, Pipeline: pipelineName,
 		Run: id, ScheduledTime: id.Time(), Attempt: attempt, StartedAt: id.Time(), CommittedAt: id.Time(),
 		SpecSHA256: spec.Hash(), QuerySHA256: strings.Repeat("0", 64), SchemaSHA256: strings.Repeat("1", 64),
-		Plan: manifest.Plan{Key: manifest.RunsPrefix(pipeline) + runID + "/plan.json", ETag: "1", Partitions: 1, Segments: 1},
+		Plan: manifest.Plan{Key: manifest.RunsPrefix(pipelineName) + runID + "/plan.json", ETag: "1", Partitions: 1, Segments: 1},
 		Load: "full", Generation: 1, Rows: labelledRows, Channels: map[string]manifest.Channel{},
 		Smoke: manifest.Smoke{ContentType: "text/csv", Body: "0.9,0.1"},
 	}
-	runs := manifest.RunsPrefix(pipeline)
+	runs := manifest.RunsPrefix(pipelineName)
 	for seed, channel := range []string{manifest.Train, manifest.Validation} {
-		listed, other := manifest.ChannelKey(pipeline, id, attempt, channel, 0), manifest.ChannelKey(pipeline, id, "2", channel, 0)
+		listed, other := manifest.ChannelKey(pipelineName, id, attempt, channel, 0), manifest.ChannelKey(pipelineName, id, "2", channel, 0)
 		file := l.put(t, listed, rows(uint64(seed), labelledRows/2, 0.6))
 		l.put(t, other, "this,is,no,number\n")
 		m.Files = append(m.Files, manifest.File{Object: file, Format: "csv", Channel: channel, Rows: labelledRows / 2})
-		key := manifest.ChannelManifestKey(pipeline, id, attempt, channel)
+		key := manifest.ChannelManifestKey(pipelineName, id, attempt, channel)
 		m.Channels[channel] = manifest.Channel{
 			Manifest: l.put(t, key, fmt.Sprintf(`[{"prefix":"s3://%s/%s"},%q]`, bucketName, runs, strings.TrimPrefix(listed, runs))),
 			Rows:     labelledRows / 2, Bytes: file.Bytes, Files: 1,
 		}
 	}
+	if spec.Deploy == pipeline.Batch {
+		// The key's columns, then the features, in the names and places of the other channels.
+		listed := manifest.ChannelKey(pipelineName, id, attempt, "batch", 0)
+		file := l.put(t, listed, batchRows(labelledRows))
+		m.Files = append(m.Files, manifest.File{Object: file, Format: "csv", Channel: "batch", Rows: labelledRows})
+		m.Channels["batch"] = manifest.Channel{
+			Manifest: l.put(t, manifest.ChannelManifestKey(pipelineName, id, attempt, "batch"), fmt.Sprintf(`[{"prefix":"s3://%s/%s"},%q]`, bucketName, runs, strings.TrimPrefix(listed, runs))),
+			Rows:     labelledRows, Bytes: file.Bytes, Files: 1,
+		}
+	}
 	sign, err := json.Marshal(signature.Signature{
-		Version: signature.Version, Pipeline: pipeline, Task: string(spec.Dataset.Task), Label: "Y",
+		Version: signature.Version, Pipeline: pipelineName, Task: string(spec.Dataset.Task), Label: "Y",
 		Features: []signature.Feature{{Name: "A", SQLType: "float"}, {Name: "B", SQLType: "float"}},
 	})
 	ok(t, err)
-	m.Signature = new(l.put(t, manifest.SignatureKey(pipeline, id, attempt), string(sign)))
+	m.Signature = new(l.put(t, manifest.SignatureKey(pipelineName, id, attempt), string(sign)))
 	committed, err := json.Marshal(m)
 	ok(t, err)
-	l.put(t, manifest.Key(pipeline, id, attempt), string(committed))
+	l.put(t, manifest.Key(pipelineName, id, attempt), string(committed))
 	b, err := json.Marshal(m.ExecutionInput(bucketName))
 	ok(t, err)
 	var input map[string]any
@@ -217,12 +240,45 @@ func rows(seed uint64, n int, threshold float64) string {
 	return b.String()
 }
 
+// batchRows are rows without a label behind a key of two columns.
+func batchRows(n int) string {
+	r := rand.New(rand.NewPCG(9, 1))
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "k%d,%d,%.4f,%.4f\n", i, i, r.Float64(), r.Float64())
+	}
+	return b.String()
+}
+
 func (l *lab) put(t *testing.T, key, body string) manifest.Object {
 	t.Helper()
 	_, err := l.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucketName), Key: aws.String(key), Body: strings.NewReader(body)})
 	ok(t, err)
 	sum := sha256.Sum256([]byte(body))
 	return manifest.Object{Key: key, Bytes: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}
+}
+
+func (l *lab) get(t *testing.T, key string) string {
+	t.Helper()
+	out, err := l.s3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucketName), Key: aws.String(key)})
+	if err != nil {
+		t.Fatalf("reading %s: %v", key, err)
+	}
+	defer out.Body.Close()
+	b, err := io.ReadAll(out.Body)
+	ok(t, err)
+	return string(b)
+}
+
+func (l *lab) list(t *testing.T, below string) []string {
+	t.Helper()
+	out, err := l.s3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(bucketName), Prefix: aws.String(below)})
+	ok(t, err)
+	keys := make([]string, len(out.Contents))
+	for i, o := range out.Contents {
+		keys[i] = *o.Key
+	}
+	return keys
 }
 
 func (l *lab) exists(t *testing.T, key string) bool {
@@ -243,23 +299,258 @@ type result struct {
 // execute executes the state machine to its end; during happens meanwhile.
 func (l *lab) execute(t *testing.T, machine, name string, input any, during func()) result {
 	t.Helper()
+	arn := l.start(t, machine, name, input)
+	if arn == "" {
+		t.Fatalf("there is an execution %s of %s already", name, machine)
+	}
+	if during != nil {
+		during()
+	}
+	return l.ended(t, arn)
+}
+
+// start starts an execution, or finds it where it runs with this very input; "" is that it has ended already.
+func (l *lab) start(t *testing.T, machine, name string, input any) string {
+	t.Helper()
 	b, err := json.Marshal(input)
 	ok(t, err)
 	started, err := l.sfn.StartExecution(t.Context(), &sfn.StartExecutionInput{
 		StateMachineArn: aws.String(machine), Name: aws.String(name), Input: aws.String(string(b)),
 	})
-	ok(t, err)
-	if during != nil {
-		during()
+	if _, exists := errors.AsType[*sfntypes.ExecutionAlreadyExists](err); exists {
+		return ""
 	}
+	ok(t, err)
+	return *started.ExecutionArn
+}
+
+// ended waits for the end of an execution.
+func (l *lab) ended(t *testing.T, arn string) result {
+	t.Helper()
 	for {
-		e, err := l.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: started.ExecutionArn})
+		e, err := l.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
 		ok(t, err)
 		if e.Status != sfntypes.ExecutionStatusRunning {
-			return result{arn: *started.ExecutionArn, error: aws.ToString(e.Error), cause: aws.ToString(e.Cause), output: aws.ToString(e.Output)}
+			return result{arn: arn, error: aws.ToString(e.Error), cause: aws.ToString(e.Cause), output: aws.ToString(e.Output)}
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// stop stops an execution as a person does.
+func (l *lab) stop(t *testing.T, machine, name string) {
+	t.Helper()
+	_, err := l.sfn.StopExecution(t.Context(), &sfn.StopExecutionInput{ExecutionArn: aws.String(strings.Replace(machine, ":stateMachine:", ":execution:", 1) + ":" + name)})
+	ok(t, err)
+}
+
+// holdLease lets another execution, which runs until endHolder, hold the deploy lease of a pipeline.
+func (l *lab) holdLease(t *testing.T, pipeline string) {
+	t.Helper()
+	made, err := l.sfn.CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{
+		Name: aws.String(holder(pipeline)), RoleArn: aws.String("arn:aws:iam::" + emulator.Account + ":role/holder"),
+		Definition: aws.String(`{"StartAt":"Wait","States":{"Wait":{"Type":"Wait","Seconds":36000,"End":true}}}`),
+	})
+	ok(t, err)
+	execution := l.start(t, *made.StateMachineArn, second, map[string]any{})
+	lease, err := json.Marshal(service.Lease{Holder: service.Holder{Run: second, Execution: execution}, Since: time.Now()})
+	ok(t, err)
+	l.put(t, service.LeaseKey(pipeline), string(lease))
+}
+
+// endHolder stops the execution that holds the lease: it can't give it back.
+func (l *lab) endHolder(t *testing.T, pipeline string) {
+	t.Helper()
+	l.stop(t, fmt.Sprintf("arn:aws:states:%s:%s:stateMachine:%s", emulator.Region, emulator.Account, holder(pipeline)), second)
+}
+
+func holder(pipeline string) string { return prefix(pipeline) + "-holder" }
+
+// leaseHolder is the execution that holds the deploy lease of a pipeline; "" is none.
+func (l *lab) leaseHolder(t *testing.T, pipeline string) string {
+	t.Helper()
+	if !l.exists(t, service.LeaseKey(pipeline)) {
+		return ""
+	}
+	var lease service.Lease
+	ok(t, json.Unmarshal([]byte(l.get(t, service.LeaseKey(pipeline))), &lease))
+	if lease.Released {
+		return ""
+	}
+	return lease.Execution
+}
+
+// inService and recordedModel are what the pipeline's history says of the present; "" is nothing.
+func (l *lab) inService(t *testing.T, pipeline string) string { return l.now(t, pipeline).Config }
+
+func (l *lab) recordedModel(t *testing.T, pipeline string) string { return l.now(t, pipeline).Model }
+
+func (l *lab) now(t *testing.T, pipeline string) service.Entry {
+	t.Helper()
+	if !l.exists(t, service.Key(pipeline)) {
+		return service.Entry{}
+	}
+	history, err := service.Decode([]byte(l.get(t, service.Key(pipeline))))
+	ok(t, err)
+	now, _ := history.Now()
+	return now
+}
+
+// checkService looks whether the pipeline's endpoint is in service on a config, named by what follows the prefix, and whether that is
+// recorded and the lease given back.
+func (l *lab) checkService(t *testing.T, pipeline, config string) {
+	t.Helper()
+	want := prefix(pipeline) + "-" + config
+	if status, serves := l.endpoint(t, prefix(pipeline)); status != "InService" || serves != want {
+		t.Errorf("the endpoint is %s on %s, want %s", status, serves, want)
+	}
+	if got := l.inService(t, pipeline); got != want {
+		t.Errorf("the history says that %s is in service, want %s", got, want)
+	}
+	if got := l.leaseHolder(t, pipeline); got != "" {
+		t.Errorf("%s holds the deploy lease", got)
+	}
+}
+
+// made are the models and endpoint configs of a prefix, by name.
+func (l *lab) made(t *testing.T, prefix string) (models, configs []string) {
+	t.Helper()
+	m, err := l.sm.ListModels(t.Context(), &sagemaker.ListModelsInput{NameContains: aws.String(prefix + "-")})
+	ok(t, err)
+	for _, model := range m.Models {
+		models = append(models, *model.ModelName)
+	}
+	c, err := l.sm.ListEndpointConfigs(t.Context(), &sagemaker.ListEndpointConfigsInput{NameContains: aws.String(prefix + "-")})
+	ok(t, err)
+	for _, config := range c.EndpointConfigs {
+		configs = append(configs, *config.EndpointConfigName)
+	}
+	slices.Sort(models)
+	slices.Sort(configs)
+	return models, configs
+}
+
+// changeScores changes what the batch transform has answered to the hold-out of the first run.
+func (l *lab) changeScores(t *testing.T, pipeline string) {
+	t.Helper()
+	scores := fmt.Sprintf("%s/scores/%s-%s/", pipeline, prefix(pipeline), first)
+	for _, key := range l.list(t, scores) {
+		var changed strings.Builder
+		for line := range strings.Lines(l.get(t, key)) {
+			label, _, _ := strings.Cut(line, ",")
+			changed.WriteString(label + ",0.123\n")
+		}
+		l.put(t, key, changed.String())
+	}
+}
+
+// variant is the one variant of an endpoint.
+func (l *lab) variant(t *testing.T, endpoint string) smtypes.ProductionVariantSummary {
+	t.Helper()
+	e, err := l.sm.DescribeEndpoint(t.Context(), &sagemaker.DescribeEndpointInput{EndpointName: aws.String(endpoint)})
+	ok(t, err)
+	return e.ProductionVariants[0]
+}
+
+// scale registers the endpoint's variant with Application Auto Scaling, and lets that choose a number of machines.
+func (l *lab) scale(t *testing.T, endpoint string, least, most, chosen int32) {
+	t.Helper()
+	_, err := l.scaling.RegisterScalableTarget(t.Context(), &applicationautoscaling.RegisterScalableTargetInput{
+		ServiceNamespace: scalingtypes.ServiceNamespaceSagemaker, ScalableDimension: scalingtypes.ScalableDimensionSageMakerVariantDesiredInstanceCount,
+		ResourceId: aws.String("endpoint/" + endpoint + "/variant/primary"), MinCapacity: aws.Int32(least), MaxCapacity: aws.Int32(most),
+	})
+	ok(t, err)
+	l.awaitStatus(t, endpoint, "InService")
+	_, err = l.sm.UpdateEndpointWeightsAndCapacities(t.Context(), &sagemaker.UpdateEndpointWeightsAndCapacitiesInput{
+		EndpointName:                aws.String(endpoint),
+		DesiredWeightsAndCapacities: []smtypes.DesiredWeightAndCapacity{{VariantName: aws.String("primary"), DesiredInstanceCount: aws.Int32(chosen)}},
+	})
+	ok(t, err)
+	l.awaitStatus(t, endpoint, "InService")
+}
+
+// checkScaling looks between which numbers of machines an endpoint is scaled, and how many it has; 0 is that it isn't scaled.
+func (l *lab) checkScaling(t *testing.T, endpoint string, least, most, machines int32) {
+	t.Helper()
+	id := "endpoint/" + endpoint + "/variant/primary"
+	targets, err := l.scaling.DescribeScalableTargets(t.Context(), &applicationautoscaling.DescribeScalableTargetsInput{
+		ServiceNamespace: scalingtypes.ServiceNamespaceSagemaker, ResourceIds: []string{id},
+	})
+	ok(t, err)
+	policies, err := l.scaling.DescribeScalingPolicies(t.Context(), &applicationautoscaling.DescribeScalingPoliciesInput{
+		ServiceNamespace: scalingtypes.ServiceNamespaceSagemaker, ResourceId: aws.String(id),
+	})
+	ok(t, err)
+	if most == 0 {
+		if len(targets.ScalableTargets) != 0 {
+			t.Errorf("the endpoint is scaled: %+v", targets.ScalableTargets)
+		}
+	} else if len(targets.ScalableTargets) != 1 || *targets.ScalableTargets[0].MinCapacity != least || *targets.ScalableTargets[0].MaxCapacity != most || len(policies.ScalingPolicies) != 1 {
+		t.Errorf("the targets are %+v and the policies %+v, want %d to %d", targets.ScalableTargets, policies.ScalingPolicies, least, most)
+	}
+	if got := *l.variant(t, endpoint).CurrentInstanceCount; got != machines {
+		t.Errorf("the endpoint has %d machines, want %d", got, machines)
+	}
+}
+
+// alarm makes an alarm that is in a state.
+func (l *lab) alarm(t *testing.T, name string, state cwtypes.StateValue) {
+	t.Helper()
+	_, err := l.cloudwatch.PutMetricAlarm(t.Context(), &cloudwatch.PutMetricAlarmInput{
+		AlarmName: aws.String(name), Namespace: aws.String("AWS/SageMaker"), MetricName: aws.String("Invocation5XXErrors"), Statistic: cwtypes.StatisticAverage,
+		Period: aws.Int32(60), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(0.01), ComparisonOperator: cwtypes.ComparisonOperatorGreaterThanThreshold,
+		TreatMissingData: aws.String("ignore"),
+	})
+	ok(t, err)
+	_, err = l.cloudwatch.SetAlarmState(t.Context(), &cloudwatch.SetAlarmStateInput{AlarmName: aws.String(name), StateValue: state, StateReason: aws.String("the test says so")})
+	ok(t, err)
+}
+
+// deleteFunction takes a function away, as somebody may by hand.
+func (l *lab) deleteFunction(t *testing.T, name string) {
+	t.Helper()
+	_, err := l.lambda.DeleteFunction(t.Context(), &lambda.DeleteFunctionInput{FunctionName: aws.String(name)})
+	ok(t, err)
+}
+
+// await waits until there is an object of this key, and awaitAny until there is one below a prefix.
+func (l *lab) await(t *testing.T, key string) {
+	t.Helper()
+	l.until(t, "an object "+key, func() bool { return l.exists(t, key) })
+}
+
+func (l *lab) awaitAny(t *testing.T, below string) {
+	t.Helper()
+	l.until(t, "an object below "+below, func() bool { return len(l.list(t, below)) > 0 })
+}
+
+// awaitStatus waits until an endpoint is in a status.
+func (l *lab) awaitStatus(t *testing.T, endpoint, want string) {
+	t.Helper()
+	l.until(t, "the endpoint to be "+want, func() bool {
+		status, _ := l.endpoint(t, endpoint)
+		return status == want
+	})
+}
+
+// until waits for something that comes unless something is wrong.
+func (l *lab) until(t *testing.T, what string, there func() bool) {
+	t.Helper()
+	for began := time.Now(); !there(); time.Sleep(50 * time.Millisecond) {
+		if time.Since(began) > 2*time.Minute {
+			t.Fatalf("waited two minutes for %s", what)
+		}
+	}
+}
+
+// endEndpoint ends the machines of an endpoint that nobody asks any more: those of the test are two.
+func (l *lab) endEndpoint(t *testing.T, name string) {
+	t.Helper()
+	if status, _ := l.endpoint(t, name); status != "InService" {
+		return
+	}
+	_, err := l.sm.DeleteEndpoint(t.Context(), &sagemaker.DeleteEndpointInput{EndpointName: aws.String(name)})
+	ok(t, err)
 }
 
 // order orders a fault for the pipeline's names.
@@ -332,15 +623,8 @@ func (l *lab) serveOld(t *testing.T, pipeline string) string {
 	t.Helper()
 	name, config := prefix(pipeline), prefix(pipeline)+"-old"
 	l.createModel(t, config)
-	_, err := l.sm.CreateEndpointConfig(t.Context(), &sagemaker.CreateEndpointConfigInput{
-		EndpointConfigName: aws.String(config),
-		ProductionVariants: []smtypes.ProductionVariant{{
-			VariantName: aws.String(constructs.VariantName), ModelName: aws.String(config),
-			InstanceType: smtypes.ProductionVariantInstanceTypeMlM5Large, InitialInstanceCount: aws.Int32(1),
-		}},
-	})
-	ok(t, err)
-	_, err = l.sm.CreateEndpoint(t.Context(), &sagemaker.CreateEndpointInput{EndpointName: aws.String(name), EndpointConfigName: aws.String(config)})
+	l.createConfig(t, config, config, "ml.m5.large")
+	_, err := l.sm.CreateEndpoint(t.Context(), &sagemaker.CreateEndpointInput{EndpointName: aws.String(name), EndpointConfigName: aws.String(config)})
 	ok(t, err)
 	for {
 		switch status, _ := l.endpoint(t, name); status {
@@ -351,6 +635,18 @@ func (l *lab) serveOld(t *testing.T, pipeline string) string {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// createConfig makes an endpoint config of a model on one machine.
+func (l *lab) createConfig(t *testing.T, name, model string, machine smtypes.ProductionVariantInstanceType) {
+	t.Helper()
+	_, err := l.sm.CreateEndpointConfig(t.Context(), &sagemaker.CreateEndpointConfigInput{
+		EndpointConfigName: aws.String(name),
+		ProductionVariants: []smtypes.ProductionVariant{{
+			VariantName: aws.String(constructs.VariantName), ModelName: aws.String(model), InstanceType: machine, InitialInstanceCount: aws.Int32(1),
+		}},
+	})
+	ok(t, err)
 }
 
 // createModel makes a model of an artifact that no run of the pipeline has made.
@@ -404,8 +700,8 @@ func (l *lab) trainSomebodys(t *testing.T, name string) string {
 	}
 }
 
-// executionARN is what a notice says about where to look.
-var executionARN = regexp.MustCompile(`arn:aws:states:[a-z0-9-]+:[0-9]+:execution:[A-Za-z0-9:-]+`)
+// whereToLook is the execution of a notice, the function's own or the one in short.
+var whereToLook = regexp.MustCompile(`(?:Where to look: the execution|Execution:) (arn:[A-Za-z0-9:-]+)`)
 
 // notices are what the topic's readers got, by the ARN of the execution that each notice names.
 func (l *lab) notices(t *testing.T) map[string][]notice {
@@ -427,7 +723,10 @@ func (l *lab) notices(t *testing.T) map[string][]notice {
 			for name, a := range envelope.MessageAttributes {
 				n.attributes[name] = a.Value
 			}
-			execution := executionARN.FindString(n.message)
+			execution := ""
+			if told := whereToLook.FindStringSubmatch(n.message); told != nil {
+				execution = told[1]
+			}
 			found[execution] = append(found[execution], n)
 			_, err := l.sqs.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: aws.String(l.queue), ReceiptHandle: m.ReceiptHandle})
 			ok(t, err)

@@ -69,8 +69,9 @@ func synthesise() (err error) {
 	for _, s := range jobSituations {
 		workflowStack(app, s.pipeline, s.props)
 	}
-	workflowStack(app, "plain", nil)
-	workflowStack(app, "late", nil)
+	for _, j := range journeys {
+		workflowStack(app, j.pipeline, j.props)
+	}
 	workflowStack(app, "guarded", func(stack awscdk.Stack, p *constructs.WorkflowProps) {
 		p.EncryptionKey = awskms.Key_FromKeyArn(stack, jsii.String("Key"), jsii.String(keyARN))
 	})
