@@ -22,7 +22,7 @@ const (
 	mostResamples = 1000
 	// fewestResamples puts 5 of them there.
 	fewestResamples = 200
-	// mostDraws bounds the time of a large hold-out: a million rows are still drawn a thousand times, which takes one processor a quarter of a minute.
+	// mostDraws bounds the time of a large hold-out: a million rows are still drawn a thousand times, in some ten seconds of one processor.
 	mostDraws = 1_000_000_000
 )
 
@@ -52,14 +52,31 @@ func bootstrap(ctx context.Context, rows int, r evaluation.Resampling, measure f
 	return drawn, group.Wait()
 }
 
-// draw draws as many rows as there are, with replacement, and counts how often each came. That one comes more than 255 times happens to nobody.
+// drawBlock is how many rows are drawn from at a time: their counts stay in a processor's nearest cache.
+const drawBlock = 1 << 14
+
+// draw draws as many rows as there are, with replacement, and counts how often each came: first how many come from each block, then which. That
+// one comes more than 255 times happens to nobody.
 func draw(counts []uint8, random *rand.PCG) {
 	clear(counts)
-	n := uint64(len(counts))
-	for range counts {
-		// The high half of the product is uniform below n, but for one part in 2^64/n.
-		row, _ := bits.Mul64(random.Uint64(), n)
-		counts[row]++
+	// The high half of the product is uniform below n, but for one part in 2^64/n.
+	below := func(n int) uint64 {
+		i, _ := bits.Mul64(random.Uint64(), uint64(n)) //nolint:gosec // a length
+		return i
+	}
+	blocks := make([]int, (len(counts)+drawBlock-1)/drawBlock)
+	if len(blocks) == 1 {
+		blocks[0] = len(counts)
+	} else {
+		for range counts {
+			blocks[below(len(counts))/drawBlock]++
+		}
+	}
+	for i, n := range blocks {
+		block := counts[i*drawBlock : min((i+1)*drawBlock, len(counts))]
+		for range n {
+			block[below(len(block))]++
+		}
 	}
 }
 

@@ -135,6 +135,38 @@ func TestAModelIsAsGoodAsItself(t *testing.T) {
 	}
 }
 
+// Drawn block by block it is what drawing row by row is: as many as there are, and each row as often as any other, Poisson in the limit.
+func TestEachRowIsDrawnAsOftenAsAnyOther(t *testing.T) {
+	for _, rows := range []int{1, 5, drawBlock, drawBlock + 1, 3*drawBlock + 100} {
+		counts, often := make([]uint8, rows), make([]float64, rows)
+		const draws = 300
+		var none float64
+		for i := range draws {
+			draw(counts, rand.NewPCG(7, uint64(i)))
+			total := 0
+			for row, n := range counts {
+				total += int(n)
+				often[row] += float64(n)
+				if n == 0 {
+					none++
+				}
+			}
+			if total != rows {
+				t.Fatalf("of %d rows %d were drawn", rows, total)
+			}
+		}
+		var first, last float64 // blocks of the beginning and the end, the last one shorter than the others
+		edge := min(100, rows)
+		for i := range edge {
+			first += often[i] / draws / float64(edge)
+			last += often[rows-1-i] / draws / float64(edge)
+		}
+		if share := none / draws / float64(rows); rows > 1000 && (math.Abs(first-1) > .03 || math.Abs(last-1) > .03 || math.Abs(share-math.Exp(-1)) > .001) {
+			t.Errorf("of %d rows the first are drawn %.3f times, the last %.3f, and %.4f of all not at all", rows, first, last, share)
+		}
+	}
+}
+
 func TestResamplesAreBoundedByTheRows(t *testing.T) {
 	for rows, want := range map[int]int{1: 1000, 1_000_000: 1000, 2_000_000: 500, MaxRows: 200} {
 		if got := resamples(rows); got != want {
