@@ -210,17 +210,17 @@ type Problem struct {
 	Message string
 }
 
-// Error is the message with its place.
-func (p Problem) Error() string { return p.Position.String() + ": " + p.Message }
+// String is the message with its place.
+func (p Problem) String() string { return p.Position.String() + ": " + p.Message }
 
 // Problems are all that are wrong with a ruleset, in the order of their places.
-type Problems []Problem
+type Problems []Problem //nolint:errname // a ruleset has problems, as a configuration has
 
 // Error is a line for each problem.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
 	for i, one := range p {
-		lines[i] = one.Error()
+		lines[i] = one.String()
 	}
 	return strings.Join(lines, "\n")
 }

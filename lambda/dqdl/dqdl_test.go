@@ -98,6 +98,7 @@ func TestWhatIsNotJudgedIsRefusedWithTheReason(t *testing.T) {
 		{"a time of day", `Rules = [ ColumnValues "a" > "9:30 AM" ]`, "is a time of day"},
 		{"a tag", `Rules = [ ColumnValues "a" in ["x"] with ignoreCase = "true" ]`, "'with ignoreCase' is not known here"},
 		{"look-around", `Rules = [ ColumnValues "a" matches "(?!x).*" ]`, "the regular expression can't be used"},
+		{"an expression that swallows what stands behind it", `Rules = [ ColumnValues "a" matches "\Qabc" ]`, "the regular expression can't be used"},
 		{"a range in which nothing is", `Rules = [ RowCount between 5 and 5 ]`, "neither end is between them"},
 		{"a threshold above all rows", `Rules = [ ColumnValues "a" > 1 with threshold > 90 ]`, "from 0 to 1"},
 		{"a text that is in order", `Rules = [ ColumnValues "a" > "x" ]`, "texts are compared by =, !=, in, not in and matches"},
@@ -207,8 +208,8 @@ func TestRulesAreComparedWithWhatIsDeclared(t *testing.T) {
 // Both ends of between are left out, and both are in not between, as in AWS's NumberBasedCondition.evaluate.
 func TestConditionsOfNumbers(t *testing.T) {
 	for _, c := range []struct {
-		condition   string
-		holds, not_ []float64
+		condition    string
+		holds, fails []float64
 	}{
 		{"= 3", []float64{3}, []float64{2, 4}},
 		{"!= 3", []float64{2, 4}, []float64{3}},
@@ -230,7 +231,7 @@ func TestConditionsOfNumbers(t *testing.T) {
 				t.Errorf("%v %s doesn't hold", v, c.condition)
 			}
 		}
-		for _, v := range c.not_ {
+		for _, v := range c.fails {
 			if r.Rules[0].Condition.Holds(v) {
 				t.Errorf("%v %s holds", v, c.condition)
 			}

@@ -393,10 +393,15 @@ func (p *parser) pattern() string {
 	if t.kind != quoted {
 		p.fail(t, "%s stands behind 'matches', where a regular expression in quotation marks has to be", t.shown())
 	}
-	if _, err := regexp.Compile(t.text); err != nil {
+	if _, err := WholeValue(t.text); err != nil {
 		p.fail(t, "the regular expression can't be used: %v; look-around and back references are Java's, and are not known here (RE2's syntax is: github.com/google/re2/wiki/Syntax)", err)
 	}
 	return t.text
+}
+
+// WholeValue compiles a regular expression so that it matches whole values.
+func WholeValue(pattern string) (*regexp.Regexp, error) {
+	return regexp.Compile("^(?:" + pattern + ")$")
 }
 
 const noArithmetic = "operands are values here, not calculations: write the number"
@@ -490,17 +495,16 @@ func (p *parser) relative(open token) (Kind, Operand) {
 	}
 	p.next()
 	p.nowCall()
-	sign, t := time.Duration(1), p.next()
-	switch {
-	case t.is("-"):
-		sign = -1
-	case t.is("+"):
-	default:
-		p.fail(t, "%s stands where '-' or '+' has to be: (now() - 3 days)", t.shown())
+	sign := p.next()
+	if !sign.is("-") && !sign.is("+") {
+		p.fail(sign, "%s stands where '-' or '+' has to be: (now() - 3 days)", sign.shown())
 	}
 	d := p.duration()
+	if sign.is("-") {
+		d = -d
+	}
 	p.expect(")", "the end of the calculated time")
-	return Moment, Operand{Now: true, Duration: sign * d}
+	return Moment, Operand{Now: true, Duration: d}
 }
 
 func (p *parser) nowCall() {

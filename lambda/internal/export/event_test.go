@@ -1,6 +1,7 @@
 package export_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ func FuzzDecodeEvent(f *testing.F) {
 	f.Add([]byte(`{"scheduledTime":"9999-12-31T23:59:59-23:59"}`))
 	f.Add([]byte(`{"command":"partition","plan":{"key":"k","etag":"e"},"partition":"p00000"}`))
 	f.Add([]byte(`{"command":"rebaseline","reason":"restored","by":"ana","keepWatermark":true}`))
+	f.Add([]byte(`{"command":"accept","run":"20260101t020000z","reason":"a sale","by":"ana"}`))
 	f.Add([]byte(`{"source":"aws.cloudformation","detail-type":"CloudFormation Stack Status Change"}`))
 	f.Fuzz(func(t *testing.T, event []byte) {
 		e, err := export.DecodeEvent(event, time.Now())
@@ -28,4 +30,23 @@ func FuzzDecodeEvent(f *testing.F) {
 			t.Fatalf("%s gave run %s", event, id)
 		}
 	})
+}
+
+func TestCommandsThatPeopleAnswerForNeedTheirNames(t *testing.T) {
+	for _, c := range []struct{ name, event, problem string }{
+		{"a run that is accepted", `{"command":"accept","run":"20260101t020000z","reason":"a sale","by":"ana"}`, ""},
+		{"no run", `{"command":"accept","reason":"a sale","by":"ana"}`, `needs the run: {"run": "20260101t020000z"}`},
+		{"a run that is none", `{"command":"accept","run":"../x","reason":"a sale","by":"ana"}`, "run id"},
+		{"nobody accepts", `{"command":"accept","run":"20260101t020000z","reason":"a sale"}`, `needs "reason" and "by"`},
+		{"no reason", `{"command":"rebase-drift","by":"ana"}`, `needs "reason" and "by"`},
+		{"another baseline", `{"command":"rebase-drift","reason":"new prices","by":"ana"}`, ""},
+		{"another command", `{"command":"reject"}`, "is not one of doctor, status, rebaseline, sweep, pause, resume, accept, rebase-drift,"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := export.DecodeEvent([]byte(c.event), time.Now())
+			if (err == nil) != (c.problem == "") || err != nil && !strings.Contains(err.Error(), c.problem) {
+				t.Fatalf("got %v, want %q", err, c.problem)
+			}
+		})
+	}
 }

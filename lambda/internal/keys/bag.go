@@ -113,7 +113,7 @@ func mergeBags(ctx context.Context, bucket *objects.Bucket, files []manifest.Key
 		}
 		return nil
 	})
-	file, err := out.close(err)
+	file, err := out.close(err) //nolint:contextcheck // a writer keeps the context that it was made with
 	if err != nil {
 		return manifest.KeyFile{}, err
 	}

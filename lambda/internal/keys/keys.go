@@ -167,7 +167,7 @@ func write(ctx context.Context, bucket *objects.Bucket, runs []ascending, key st
 		return nil, nil //nolint:nilnil // no digests, no file
 	}
 	out := newDigestFile(ctx, bucket, key)
-	return out.close(merge(runs, out.add))
+	return out.close(merge(runs, out.add)) //nolint:contextcheck // a writer keeps the context that it was made with
 }
 
 // digestFile is a file that is being written.

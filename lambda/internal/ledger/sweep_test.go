@@ -18,6 +18,7 @@ import (
 	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/plan"
 	"sagemaker-datapipeline/lambda/run"
+	"sagemaker-datapipeline/lambda/verdict"
 )
 
 // now is the run of the present hour.
@@ -133,6 +134,13 @@ func TestWhatASweepLeavesAlone(t *testing.T) {
 			put(t, b, manifest.RunsPrefix(orders)+"notes.txt", "a person's")
 			put(t, b, "orders2/runs/20000101t000000z/plan-x/plan.json", "another pipeline's")
 			time.Sleep(8 * day)
+		}},
+		{"a person's acceptance of a run, which no manifest can name", func(t *testing.T, store *memory.S3) {
+			id := now()
+			must2(attempt(ctx, open(store.Client()), id, "before", pipeline.Append))(t)
+			time.Sleep(8 * day)
+			put(t, open(store.Client()).bucket, verdict.AcceptedKey(orders, id), "a person's")
+			time.Sleep(20 * day)
 		}},
 		{"a run that was swept before, or never", func(t *testing.T, store *memory.S3) {
 			must2(attempt(ctx, open(store.Client()), now(), "before", pipeline.Append))(t)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -431,9 +432,7 @@ func Add(sum, o *manifest.Statistics) *manifest.Statistics {
 		sum = &manifest.Statistics{}
 	}
 	all := manifest.Statistics{Rows: sum.Rows + o.Rows, Columns: map[string]manifest.ColumnStatistics{}}
-	for name, c := range sum.Columns {
-		all.Columns[name] = c
-	}
+	maps.Copy(all.Columns, sum.Columns)
 	for name, c := range o.Columns {
 		if before, ok := all.Columns[name]; ok {
 			c = addColumns(before, c)

@@ -78,7 +78,7 @@ func (e evaluation) outcome(b bound) verdict.Rule {
 	c := b.rule.Condition
 	switch b.rule.Type {
 	case dqdl.RowCount:
-		return verdict.Rule{Passed: c.Holds(float64(e.statistics.Rows)), Expected: c.Text, Actual: count(e.statistics.Rows, "row")}
+		return verdict.Rule{Passed: c.Holds(float64(e.statistics.Rows)), Expected: c.Text, Actual: rowCount(e.statistics.Rows)}
 	case dqdl.ColumnExists:
 		return verdict.Rule{Passed: true, Expected: "the column", Actual: "it is there"}
 	case dqdl.IsComplete:
@@ -196,7 +196,7 @@ func deviation(c manifest.ColumnStatistics, n int64) float64 {
 // unique is the outcome of the rules on values that come once.
 func (e evaluation) unique(b bound) verdict.Rule {
 	rows, once := at(e.statistics.Unique, b.unique).Rows, e.once[b.unique]
-	r := verdict.Rule{Expected: "each value once", Actual: fmt.Sprintf("%d of %s have a value that comes again", rows-once, count(rows, "row"))}
+	r := verdict.Rule{Expected: "each value once", Actual: fmt.Sprintf("%d of %s have a value that comes again", rows-once, rowCount(rows))}
 	if rows == 0 {
 		r.Actual = "there are no values, only NULL"
 		return r
@@ -215,7 +215,7 @@ func (e evaluation) unique(b bound) verdict.Rule {
 				if n == 1 {
 					has = "has"
 				}
-				nulls = append(nulls, fmt.Sprintf("%s %s NULL in %q", count(n, "row"), has, e.gate.columns[at].Name))
+				nulls = append(nulls, fmt.Sprintf("%s %s NULL in %q", rowCount(n), has, e.gate.columns[at].Name))
 			}
 		}
 		if len(nulls) > 0 {
@@ -241,7 +241,7 @@ func expected(r dqdl.Rule) string {
 
 // share says how many of the rows are something.
 func (e evaluation) share(n int64, what string) string {
-	return fmt.Sprintf("%d of %s %s", n, count(e.statistics.Rows, "row"), are(n, what))
+	return fmt.Sprintf("%d of %s %s", n, rowCount(e.statistics.Rows), are(n, what))
 }
 
 func are(n int64, what string) string {
@@ -251,11 +251,11 @@ func are(n int64, what string) string {
 	return "are " + what
 }
 
-func count(n int64, what string) string {
+func rowCount(n int64) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 row"
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d rows", n)
 }
 
 // decimal shows a number, shortly.

@@ -291,8 +291,8 @@ func TestRulesOnTwoColumnsAreJudgedOfAllRowsBeforeTheyAreConnected(t *testing.T)
 
 func TestTextsThatSparkCasts(t *testing.T) {
 	for _, c := range []struct {
-		to       string
-		yes, no_ []string
+		to         string
+		yes, never []string
 	}{
 		{"BOOLEAN", []string{"true", "F", "yes", "0", " 1 "}, []string{"2", "", "on"}},
 		{"INTEGER", []string{"100", "-7", "+7", " 7 ", "7.9", ".5", "2147483647"}, []string{"2147483648", "1e3", "", "-", ".", "7a"}},
@@ -303,7 +303,7 @@ func TestTextsThatSparkCasts(t *testing.T) {
 		{"TIMESTAMP", []string{"2023-01-01 10:00:00", "2023-01-01T10:00:00.123Z", "2023-01-01 10:00:00+02:00", "2023-01-01"}, []string{"2023-01-01 25:00:00", "10:00", "2023-01-01 10:60:00"}},
 	} {
 		p := newPlace(t)
-		for i, v := range slices.Concat(c.yes, c.no_) {
+		for i, v := range slices.Concat(c.yes, c.never) {
 			rows := newTable(t, []string{"v nvarchar(50)"}, fmt.Sprintf("%q", v))
 			if got := p.judged(t, fmt.Sprintf(`ColumnDataType "v" = %q`, c.to), rows).Passed; got != (i < len(c.yes)) {
 				t.Errorf("%q as %s: %v", v, c.to, got)

@@ -2,7 +2,6 @@ package quality
 
 import (
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -85,7 +84,10 @@ func comparison(c dqdl.Condition, of column, now time.Time) tester {
 func textCondition(c dqdl.Condition, guid bool) func(string) bool {
 	if c.Operator == dqdl.Matches || c.Operator == dqdl.NotMatches {
 		// Deequ's PatternMatch, too, takes the whole value and finds nothing in an empty one.
-		pattern := regexp.MustCompile(`^(?:` + c.Operands[0].Text + `)$`)
+		pattern, err := dqdl.WholeValue(c.Operands[0].Text)
+		if err != nil {
+			panic(err) // Parse has compiled it
+		}
 		return func(v string) bool { return (v != "" && pattern.MatchString(v)) == (c.Operator == dqdl.Matches) }
 	}
 	set, empty, spaces := map[string]bool{}, false, false
@@ -235,7 +237,7 @@ var powers = func() (p [23]float64) {
 // shown is a value as an example shows it.
 func shown(values arrow.Array, row, most int) string {
 	text, isText := values.(*array.String)
-	v := ""
+	var v string
 	if isText {
 		v = text.Value(row)
 	} else {
