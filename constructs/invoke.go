@@ -6,6 +6,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
+
+	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 // functionRetries outlast a function that is being changed or a burst of the account's invocations.
@@ -27,10 +29,13 @@ func (f *flow) invoke(id string, function awslambda.IFunction, event map[string]
 	return f.task(id, "lambda:invoke", p)
 }
 
-// invokePermission lets the workflow call its functions.
+// invokePermission lets the workflow call its functions. A batch has no endpoint to ask, and without a gate nothing is compared.
 func (f *flow) invokePermission() awsiam.PolicyStatement {
-	return allow("CallItsFunctions", []string{"lambda:InvokeFunction"},
-		f.props.Evaluate.FunctionArn(), f.props.Release.FunctionArn(), f.props.Notify.FunctionArn())
+	functions := []*string{f.props.Release.FunctionArn(), f.props.Notify.FunctionArn()}
+	if f.props.Endpoint.Kind != pipeline.Batch || f.props.Gate != nil {
+		functions = append(functions, f.props.Evaluate.FunctionArn())
+	}
+	return allow("CallItsFunctions", []string{"lambda:InvokeFunction"}, functions...)
 }
 
 // withFunctions fills in the functions that are called as those of every pipeline are.

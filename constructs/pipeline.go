@@ -68,9 +68,12 @@ type RetrainingPipelineProps struct {
 	// Training job of a run.
 	// Default: none. The pipeline only exports, and has no endpoint either.
 	Training *TrainingProps
-	// Endpoint is how the model is put to use: its Kind is the Spec's. It comes with Training.
+	// Endpoint is how the model is put to use: its Kind and its KeyColumns are the Spec's. It comes with Training.
 	// Default: none.
 	Endpoint *EndpointProps
+	// Transform is what hold-outs and batches are scored on.
+	// Default: the Workflow's.
+	Transform TransformProps
 	// EndpointAlarms roll an update of the endpoint back, and tell people at any other time. Updates of a serverless endpoint are
 	// not rolled back.
 	// Default: none, but those of Endpoint.
@@ -290,12 +293,16 @@ func (p *RetrainingPipeline) workflow(props *RetrainingPipelineProps) *WorkflowP
 		Gate:          props.Spec.Gate,
 		Approval:      props.Approval,
 		Endpoint:      *props.Endpoint,
+		Transform:     props.Transform,
 		PollInterval:  props.PollInterval,
 		LogRetention:  props.LogRetention,
 		RemovalPolicy: props.RemovalPolicy,
 	}
 	if workflow.Endpoint.Kind == "" {
 		workflow.Endpoint.Kind = props.Spec.Deploy
+	}
+	if workflow.Endpoint.Kind == pipeline.Batch {
+		workflow.Endpoint.KeyColumns = len(props.Spec.Dataset.Key)
 	}
 	if watch := props.EndpointAlarms; watch != nil {
 		alarms := newEndpointAlarms(p.Construct, p.Name, *watch, props.Alarms)

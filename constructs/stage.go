@@ -150,6 +150,9 @@ func (p *RetrainingPipelineProps) addEndpoint(c config.Endpoint) {
 			p.EndpointAlarms.Latency = awscdk.Duration_Millis(jsii.Number(a.LatencyMilliseconds))
 		}
 	}
+	if c.Kind == pipeline.Batch {
+		p.Transform = TransformProps{InstanceCount: c.InstanceCount, MaxRuntime: seconds(c.MaxRuntimeSeconds)}
+	}
 	p.Endpoint = e
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"sagemaker-datapipeline/lambda/pipeline"
 )
@@ -16,6 +17,9 @@ type Endpoint struct {
 	InstanceType string `json:"instanceType" pattern:"^ml\\.[a-z][a-z0-9-]*\\.(medium|large|([0-9]+)?xlarge)$" form:"an instance type of SageMaker, such as ml.m6i.large" defaultText:"**needed** by endpoint; of batch, the first of the training"`
 	// How many machines the endpoint, or the batch, has. With two or more, SageMaker spreads an endpoint over zones.
 	InstanceCount int `json:"instanceCount" min:"1" max:"100" defaultText:"autoscaling.min, or 1"`
+	// How long the transform job of a batch may take, in seconds. A job that is stopped by this limit is a failed run. Of the kind
+	// `batch`.
+	MaxRuntimeSeconds int `json:"maxRuntimeSeconds" min:"1" max:"2419200" limit:"28 days" defaultText:"3600"`
 	// The size of a serverless endpoint. Of the kind `serverless`, which needs it.
 	Serverless *Serverless `json:"serverless"`
 	// Changes the number of machines with the calls. A deployment keeps the number that it finds. Without it there are
@@ -94,8 +98,13 @@ func (e *Endpoint) complete(t *Training) {
 			e.InstanceCount = max(e.Autoscaling.Min, 1)
 		}
 	}
-	if e.InstanceType == "" && e.Kind == pipeline.Batch && t != nil {
-		e.InstanceType = append(t.Machines(), "")[0]
+	if e.Kind == pipeline.Batch {
+		if e.InstanceType == "" && t != nil {
+			e.InstanceType = append(t.Machines(), "")[0]
+		}
+		if e.MaxRuntimeSeconds == 0 {
+			e.MaxRuntimeSeconds = int(time.Hour / time.Second)
+		}
 	}
 	if e.Traffic != nil && e.Traffic.Percent == 0 && e.Traffic.shifts() {
 		e.Traffic.Percent = max(leastPercent, e.oneMachine())
@@ -113,6 +122,18 @@ func (e *Endpoint) fewest() int {
 	return max(e.InstanceCount, 1)
 }
 
+// longestShiftSeconds is SageMaker's limit of a deployment, less ten minutes for the machines to start. Source: UpdateEndpoint,
+// MaximumExecutionTimeoutInSeconds.
+const longestShiftSeconds = 28_800 - 600
+
+// steps is how many steps the calls go in.
+func (t *Traffic) steps() int {
+	if t.Kind == "linear" && t.Percent > 0 {
+		return (100 + t.Percent - 1) / t.Percent
+	}
+	return 1
+}
+
 // shifts says whether calls go to the new model by and by.
 func (t *Traffic) shifts() bool { return t != nil && t.Kind != "allAtOnce" }
 
@@ -125,6 +146,9 @@ func (v validator) endpoint(p *Pipeline, n *node) {
 	if e.Kind != pipeline.Endpoint {
 		v.otherKind(e, n)
 		return
+	}
+	if e.MaxRuntimeSeconds != 0 {
+		v.add(path("maxRuntimeSeconds"), fmt.Sprintf(`got %d beside the kind "endpoint"`, e.MaxRuntimeSeconds), "leave it out: it bounds the job of a batch; a training's is training.maxRuntimeSeconds")
 	}
 	if e.Serverless != nil {
 		v.add(path("serverless"), `is beside the kind "endpoint"`, `write "kind": "serverless", or leave it out`)
@@ -145,17 +169,18 @@ func (v validator) otherKind(e *Endpoint, n *node) {
 	}
 	if e.Kind == pipeline.Serverless {
 		why = map[string]string{
-			"instanceType":  "the machines come with the calls",
-			"instanceCount": "the machines come with the calls",
-			"autoscaling":   "serverless endpoints grow up to serverless.maxConcurrency by themselves",
-			"traffic":       "SageMaker's deployment guardrails are for endpoints on machines of their own",
-			"capture":       "SageMaker captures nothing of serverless endpoints",
+			"instanceType":      "the machines come with the calls",
+			"instanceCount":     "the machines come with the calls",
+			"maxRuntimeSeconds": "it bounds the job of a batch",
+			"autoscaling":       "serverless endpoints grow up to serverless.maxConcurrency by themselves",
+			"traffic":           "SageMaker's deployment guardrails are for endpoints on machines of their own",
+			"capture":           "SageMaker captures nothing of serverless endpoints",
 		}
 		if e.Serverless == nil {
 			v.add(n.at("endpoint", "serverless"), "is missing", `write {"memoryMiB": …, "maxConcurrency": …}, or {} for 2048 and 5`)
 		}
 	}
-	for _, key := range []string{"instanceType", "instanceCount", "serverless", "autoscaling", "traffic", "alarms", "capture"} {
+	for _, key := range []string{"instanceType", "instanceCount", "maxRuntimeSeconds", "serverless", "autoscaling", "traffic", "alarms", "capture"} {
 		if reason, foreign := why[key]; foreign && !said.member(key).absent() {
 			v.add(n.at("endpoint", key), fmt.Sprintf("%s beside the kind %q", said.member(key).said(), e.Kind), "leave it out: "+reason)
 		}
@@ -212,6 +237,10 @@ func (v validator) traffic(e *Endpoint, path func(...any) string) {
 		v.add(path("traffic", "percent"), fmt.Sprintf("got %d", t.Percent), fmt.Sprintf("write %d to 50: the steps of a linear shift (SageMaker, UpdateEndpoint)", leastPercent))
 	case t.Percent < e.oneMachine():
 		v.add(path("traffic", "percent"), fmt.Sprintf("got %d of %d machines", t.Percent, e.fewest()), fmt.Sprintf("write at least %d: a step is one machine or more", e.oneMachine()))
+	}
+	if steps := t.steps(); steps*t.WaitSeconds+t.TerminationWaitSeconds > longestShiftSeconds {
+		v.add(path("traffic", "waitSeconds"), fmt.Sprintf("got %d for each of %d steps, and %d for terminationWaitSeconds", t.WaitSeconds, steps, t.TerminationWaitSeconds),
+			fmt.Sprintf("wait less or take larger steps: together they have %d seconds (SageMaker ends a deployment after 8 hours, of which the machines need some minutes to start)", longestShiftSeconds))
 	}
 	if t.WaitSeconds < alarmSeconds {
 		v.add(path("traffic", "waitSeconds"), fmt.Sprintf("got %d", t.WaitSeconds), fmt.Sprintf("write at least %d: the alarms look at two minutes, and would see what is wrong after the step", alarmSeconds))

@@ -242,7 +242,9 @@ func resolve(tpl template, v any) string {
 	if get, ok := m["Fn::GetAtt"].([]any); ok && get[1] == "Arn" {
 		return arnOf(tpl.Resources[fmt.Sprint(get[0])].Type, withoutHash(fmt.Sprint(get[0])))
 	}
-	if ref, ok := m["Ref"].(string); ok {
+	if ref, ok := m["Ref"].(string); ok && ref == "AWS::Partition" {
+		return "aws" // written out where the stack's region is known
+	} else if ok {
 		return arnOf(tpl.Resources[ref].Type, withoutHash(ref))
 	}
 	if output, ok := m["Fn::GetStackOutput"].(map[string]any); ok {

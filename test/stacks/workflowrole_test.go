@@ -8,21 +8,27 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
+	"github.com/aws/jsii-runtime-go"
+
+	"sagemaker-datapipeline/constructs"
+	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 // services are the names of services in IAM, by those in the resources of tasks, where they differ.
 var services = map[string]string{"sagemakerruntime": "sagemaker", "applicationautoscaling": "application-autoscaling", "sfn": "states"}
 
 // A task whose action isn't called like its operation needs these, on the objects that its arguments name.
-var otherwise = map[string]func(t *testing.T, pipeline string, arguments map[string]any) []string{
-	"s3:copyObject": func(t *testing.T, pipeline string, arguments map[string]any) []string {
-		t.Helper()
-		if key := fmt.Sprint(arguments["Key"]); !strings.Contains(key, "'"+pipeline+"/models/'") || !strings.Contains(key, "'/signature.json'") {
-			t.Fatalf("a signature is copied to %s", key)
+var otherwise = map[string]func(w *workflowNeeds, arguments map[string]any) []string{
+	"s3:copyObject": func(w *workflowNeeds, arguments map[string]any) []string {
+		if key := fmt.Sprint(arguments["Key"]); !strings.Contains(key, "'"+w.pipeline+"/models/'") || !strings.Contains(key, "'/signature.json'") {
+			w.t.Fatalf("a signature is copied to %s", key)
 		}
 		return []string{
-			"s3:GetObject on arn:aws:s3:::DataLakeBucket/" + pipeline + "/runs/*",
-			"s3:PutObject on arn:aws:s3:::DataLakeBucket/" + pipeline + "/models/*/signature.json",
+			"s3:GetObject on arn:aws:s3:::" + w.bucket + "/" + w.pipeline + "/runs/*",
+			"s3:PutObject on arn:aws:s3:::" + w.bucket + "/" + w.pipeline + "/models/*/signature.json",
 		}
 	},
 }
@@ -54,14 +60,17 @@ var besides = map[string]struct {
 }
 
 const (
-	jobsRule      = "arn:aws:events:eu-central-1:%[2]s:rule/StepFunctionsGetEventsForSageMaker"
-	scalingAlarms = "arn:aws:cloudwatch:eu-central-1:%[2]s:alarm:TargetTracking-endpoint/%[1]s/variant/primary-*"
+	jobsRule      = "arn:aws:events:%[3]s:%[2]s:rule/StepFunctionsGetEventsForSageMaker"
+	scalingAlarms = "arn:aws:cloudwatch:%[3]s:%[2]s:alarm:TargetTracking-endpoint/%[1]s/variant/primary-*"
 )
 
-// roleNeeds is what the whole workflow needs: for its key, and for its log.
-var roleNeeds = []string{
-	"kms:Decrypt on arn:aws:kms:::key/DataLakeKey", "kms:GenerateDataKey on arn:aws:kms:::key/DataLakeKey", // signatures, an encrypted topic
-	"kms:CreateGrant on arn:aws:kms:::key/DataLakeKey", // disks
+// keyNeeds is what a workflow needs for its key: to copy signatures and publish on an encrypted topic, and for disks.
+var keyNeeds = []string{
+	"kms:Decrypt on arn:aws:kms:::key/DataLakeKey", "kms:GenerateDataKey on arn:aws:kms:::key/DataLakeKey", "kms:CreateGrant on arn:aws:kms:::key/DataLakeKey",
+}
+
+// logNeeds is what a workflow needs for its log. Source: the Step Functions developer guide, "Using CloudWatch Logs to log execution history".
+var logNeeds = []string{
 	"logs:CreateLogDelivery on *", "logs:DeleteLogDelivery on *", "logs:DescribeLogGroups on *", "logs:DescribeResourcePolicies on *",
 	"logs:GetLogDelivery on *", "logs:ListLogDeliveries on *", "logs:PutResourcePolicy on *", "logs:UpdateLogDelivery on *",
 }
@@ -76,40 +85,111 @@ func TestTheWorkflowsRoleAllowsWhatItsTasksCall(t *testing.T) {
 				continue
 			}
 			t.Run(environment+"/"+stack, func(t *testing.T) {
-				name := "ml-" + environment + "-" + stack
-				w := workflowNeeds{t: t, table: table, name: name, pipeline: stack, account: account, found: map[string]string{}}
-				for id, state := range workflowTasks(t, tpl) {
-					w.task(id, state)
+				w := workflowNeeds{
+					t: t, table: table, name: "ml-" + environment + "-" + stack, pipeline: stack, bucket: "DataLakeBucket",
+					account: account, region: "eu-central-1", found: map[string]string{},
 				}
-				for _, need := range roleNeeds {
-					w.found[need] = "the workflow"
-				}
-				for _, alarm := range w.alarms {
-					w.found["cloudwatch:DescribeAlarms on "+alarm] = "the rollback of an update"
-				}
-				granted := grantedTo(tpl, "PipelineWorkflowRole")
-				for _, need := range slices.Sorted(maps.Keys(w.found)) {
-					if !slices.Contains(granted, need) {
-						t.Errorf("missing: %s, for %s", need, w.found[need])
-					}
-				}
-				for _, allowed := range granted {
-					if w.found[allowed] == "" {
-						t.Errorf("spare: %s", allowed)
-					}
-				}
+				w.compare(tpl, "Pipeline", slices.Concat(keyNeeds, logNeeds))
 			})
 		}
 	}
 }
 
+// TestEveryKindOfEndpointHasTheRoleThatItNeeds is what the pipelines of cdk.json don't show.
+func TestEveryKindOfEndpointHasTheRoleThatItNeeds(t *testing.T) {
+	table := readActions(t)
+	for name, change := range map[string]func(props *constructs.RetrainingPipelineProps){
+		"an endpoint and nothing else": func(*constructs.RetrainingPipelineProps) {},
+		"a serverless endpoint": func(props *constructs.RetrainingPipelineProps) {
+			props.Spec.Deploy = pipeline.Serverless
+			props.Endpoint = &constructs.EndpointProps{Serverless: &constructs.ServerlessProps{MemoryMiB: 2048, MaxConcurrency: 5}}
+			props.EndpointAlarms = &constructs.EndpointAlarmProps{}
+		},
+		"a batch": func(props *constructs.RetrainingPipelineProps) {
+			props.Spec.Deploy, props.Spec.Dataset.Key = pipeline.Batch, []string{"CustomerId"}
+		},
+		"a batch behind a gate": func(props *constructs.RetrainingPipelineProps) {
+			props.Spec.Deploy, props.Spec.Dataset.Key = pipeline.Batch, []string{"CustomerId"}
+			props.Spec.Gate = &pipeline.Gate{Metric: "auc", Holdout: "test"}
+		},
+		"a gate and an approval": func(props *constructs.RetrainingPipelineProps) {
+			props.Spec.Gate = &pipeline.Gate{Metric: "auc", Holdout: "test"}
+			props.Approval = &constructs.ApprovalProps{}
+		},
+		"spot machines in an order": func(props *constructs.RetrainingPipelineProps) {
+			props.Training.InstanceTypes = []string{"ml.m6i.large", "ml.m5.large"}
+			props.Training.Spot = &constructs.SpotProps{MaxWait: awscdk.Duration_Hours(jsii.Number(2))}
+		},
+		"an image of one's own": func(props *constructs.RetrainingPipelineProps) {
+			props.Training.Image = "444444444444.dkr.ecr.eu-west-1.amazonaws.com/team/returns:1.4"
+			props.Training.Hyperparameters = nil
+		},
+		"autoscaling and capture, rolled back by alarms": func(props *constructs.RetrainingPipelineProps) {
+			props.Endpoint.InstanceCount = 2
+			props.Endpoint.Autoscaling = &constructs.AutoscalingProps{MinInstances: 2, MaxInstances: 4, InvocationsPerInstance: 100}
+			props.Endpoint.Traffic = &constructs.TrafficProps{Kind: "linear", Percent: 50, Wait: awscdk.Duration_Minutes(jsii.Number(5))}
+			props.Endpoint.Capture = &constructs.CaptureProps{Percent: 10}
+			props.EndpointAlarms = &constructs.EndpointAlarmProps{Latency: awscdk.Duration_Millis(jsii.Number(100))}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stack, bucket, topic, code := somebodysStack()
+			props := minimal(bucket, topic, code)
+			props.Spec.Deploy = pipeline.Endpoint
+			change(props)
+			constructs.NewRetrainingPipeline(stack, "Returns", props)
+			b, err := json.Marshal(assertions.Template_FromStack(stack, nil).ToJSON())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var tpl template
+			if err := json.Unmarshal(b, &tpl); err != nil {
+				t.Fatal(err)
+			}
+			w := workflowNeeds{
+				t: t, table: table, name: "shop-live-returns", pipeline: "returns", bucket: "shop-data",
+				account: "444444444444", region: "eu-west-1", found: map[string]string{},
+			}
+			w.compare(tpl, "Returns", logNeeds)
+			for id, statements := range identityStatements(tpl) {
+				for _, s := range statements {
+					for _, problem := range table.problems(tpl, s) {
+						t.Errorf("%s, %s: %s", withoutHash(id), s["Sid"], problem)
+					}
+				}
+			}
+		})
+	}
+}
+
 // workflowNeeds collects what a workflow needs, with the state that does.
 type workflowNeeds struct {
-	t                       *testing.T
-	table                   actions
-	name, pipeline, account string
-	found                   map[string]string
-	alarms                  []string
+	t                      *testing.T
+	table                  actions
+	name, pipeline, bucket string
+	account, region        string
+	found                  map[string]string
+}
+
+// compare holds the role of the workflow of a construct against what its tasks need, and needs besides.
+func (w *workflowNeeds) compare(tpl template, construct string, needs []string) {
+	for id, state := range workflowTasks(w.t, tpl, construct) {
+		w.task(id, state)
+	}
+	for _, need := range needs {
+		w.found[need] = "the workflow"
+	}
+	granted := grantedTo(tpl, construct+"WorkflowRole")
+	for _, need := range slices.Sorted(maps.Keys(w.found)) {
+		if !slices.Contains(granted, need) {
+			w.t.Errorf("missing: %s, for %s", need, w.found[need])
+		}
+	}
+	for _, allowed := range granted {
+		if w.found[allowed] == "" {
+			w.t.Errorf("spare: %s", allowed)
+		}
+	}
 }
 
 func (w *workflowNeeds) task(id string, state taskState) {
@@ -119,14 +199,14 @@ func (w *workflowNeeds) task(id string, state taskState) {
 		w.t.Fatalf("%s has arguments that are made whole: what they name can't be seen", id)
 	}
 	for _, alarm := range alarmsIn(text(arguments)) {
-		w.alarms = append(w.alarms, arnOf("AWS::CloudWatch::Alarm", alarm))
+		w.add("cloudwatch:DescribeAlarms", arnOf("AWS::CloudWatch::Alarm", alarm), "the rollback by "+id)
 	}
 	for _, need := range besides[integration].needs {
 		action, resource, _ := strings.Cut(need, " on ")
 		if !strings.HasPrefix(resource, "arn:") {
 			resource = w.named(action, resource, arguments)
 		}
-		w.add(action, fill(resource, w.name, w.account), id)
+		w.add(action, w.fill(resource), id)
 	}
 	switch operation := strings.TrimSuffix(strings.TrimPrefix(integration, "aws-sdk:"), ".sync"); {
 	case operation == "lambda:invoke":
@@ -134,7 +214,7 @@ func (w *workflowNeeds) task(id string, state taskState) {
 	case operation == "sns:publish":
 		w.add("sns:Publish", fmt.Sprint(arguments["TopicArn"]), id)
 	case otherwise[operation] != nil:
-		for _, need := range otherwise[operation](w.t, w.pipeline, arguments) {
+		for _, need := range otherwise[operation](w, arguments) {
 			action, resource, _ := strings.Cut(need, " on ")
 			w.add(action, resource, id)
 		}
@@ -164,7 +244,7 @@ func (w *workflowNeeds) request(id, operation string, arguments map[string]any) 
 	for kind, arn := range arns {
 		if service == "application-autoscaling" {
 			// A target has an id of AWS's own; the conditions say of which service.
-			w.add(action, strings.NewReplacer("${Partition}", "aws", "${Region}", "eu-central-1", "${Account}", w.account, "${ResourceId}", "*").Replace(arn), id)
+			w.add(action, strings.NewReplacer("${Partition}", "aws", "${Region}", w.region, "${Account}", w.account, "${ResourceId}", "*").Replace(arn), id)
 			continue
 		}
 		if resource := w.of(kind, arn, arguments); resource != "" {
@@ -196,7 +276,7 @@ func (w *workflowNeeds) of(kind, arn string, arguments map[string]any) string {
 	case strings.HasPrefix(name, "{%"):
 		name = w.name + "-????????t??????z*" // a run id follows the pipeline's name
 	}
-	return strings.NewReplacer("${Partition}", "aws", "${Region}", "eu-central-1", "${Account}", w.account, "${"+variable, name).Replace(arn)
+	return strings.NewReplacer("${Partition}", "aws", "${Region}", w.region, "${Account}", w.account, "${"+variable, name).Replace(arn)
 }
 
 // named is the resource that an action of besides is on, by the name of an argument that the task may not have itself.
@@ -220,9 +300,9 @@ func (w *workflowNeeds) named(action, argument string, arguments map[string]any)
 
 func (w *workflowNeeds) add(action, resource, state string) { w.found[action+" on "+resource] = state }
 
-// fill puts the pipeline's name and the account into a need.
-func fill(need, name, account string) string {
-	return strings.NewReplacer("%[1]s", name, "%[2]s", account).Replace(need)
+// fill puts the pipeline's name, the account and the region into a need.
+func (w *workflowNeeds) fill(need string) string {
+	return strings.NewReplacer("%[1]s", w.name, "%[2]s", w.account, "%[3]s", w.region).Replace(need)
 }
 
 // alarmsIn are the logical ids of the alarms that a text names.
@@ -247,9 +327,9 @@ type taskState struct {
 }
 
 // workflowTasks are the tasks of a stack's workflow, with what their arguments refer to.
-func workflowTasks(t *testing.T, tpl template) map[string]taskState {
+func workflowTasks(t *testing.T, tpl template, construct string) map[string]taskState {
 	t.Helper()
-	machine := tpl.only(t, "AWS::StepFunctions::StateMachine", "PipelineWorkflow")
+	machine := tpl.only(t, "AWS::StepFunctions::StateMachine", construct+"Workflow")
 	var definition struct{ States map[string]taskState }
 	if err := json.Unmarshal([]byte(resolve(tpl, machine.at("DefinitionString"))), &definition); err != nil {
 		t.Fatal(err)
