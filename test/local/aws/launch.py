@@ -28,8 +28,10 @@ def main():
     state = os.path.abspath(arguments.state)
     os.makedirs(state, exist_ok=True)
 
+    import alarm_states
     import metrics
     import schedules
+    import tasks
     from sagemaker_local import hooks, processes
 
     try:
@@ -38,7 +40,9 @@ def main():
         _log_to(os.path.join(state, "emulator.log"))
         service = hooks.install(state, arguments.port)
         schedules.install()
+        tasks.install()
         metrics.install()
+        alarm_states.install()
     except hooks.HookMissing as error:
         sys.exit(f"starting the local AWS: {error}")
     if arguments.until_stdin_closes:

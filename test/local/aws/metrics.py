@@ -1,35 +1,16 @@
-"""Makes MiniStack's CloudWatch understand the Go SDK, and tell the pipelines' metrics apart.
+"""Makes MiniStack's CloudWatch understand the Go SDK.
 
-- The SDK speaks Smithy's RPC v2 with CBOR. MiniStack reads and writes it by the package cbor2 where that is installed, and answers with
-  JSON that it calls CBOR where it isn't. What RPC v2 uses of RFC 8949 is here.
-- An alarm looks at the metric with its very dimensions. MiniStack looks at all metrics of the name, so the old data of one pipeline would
-  set off the alarms of every other.
+The SDK speaks Smithy's RPC v2 with CBOR. MiniStack reads and writes it by the package cbor2 where that is installed, and answers with
+JSON that it calls CBOR where it isn't. What RPC v2 uses of RFC 8949 is here.
 """
 
 import struct
 import sys
-import types
 from datetime import datetime, timezone
-
-from sagemaker_local.hooks import HookMissing
 
 
 def install():
-    from ministack.services import cloudwatch
-
-    for name in ("_evaluate_alarm", "_metrics", "_dims_key"):
-        if not hasattr(cloudwatch, name):
-            raise HookMissing(f"MiniStack has no {cloudwatch.__name__}.{name}: alarms can't be told apart by their dimensions")
     sys.modules.setdefault("cbor2", sys.modules[__name__])
-    evaluate = cloudwatch._evaluate_alarm
-
-    def evaluate_own(alarm):
-        own = cloudwatch._dims_key({d["Name"]: d["Value"] for d in alarm.get("Dimensions") or []})
-        points = {key: value for key, value in cloudwatch._metrics.items() if key[2] == own}
-        # The same function with other metrics: nobody else sees them meanwhile.
-        types.FunctionType(evaluate.__code__, {**cloudwatch.__dict__, "_metrics": points})(alarm)
-
-    cloudwatch._evaluate_alarm = evaluate_own
 
 
 class CBORTag:

@@ -124,6 +124,33 @@ func TestAnAlarmDuringTheUpdateRollsItBack(t *testing.T) {
 	}
 }
 
+func TestTheNewModelsErrorsRollTheUpdateBack(t *testing.T) {
+	client := cloudwatch.NewFromConfig(local.emulator.AWSConfig())
+	if _, err := client.PutMetricAlarm(t.Context(), &cloudwatch.PutMetricAlarmInput{
+		AlarmName: aws.String("too-many-errors"), Namespace: aws.String("AWS/SageMaker"), MetricName: aws.String("Invocation4XXErrors"),
+		Dimensions: []cwtypes.Dimension{
+			{Name: aws.String("EndpointName"), Value: aws.String("erring")}, {Name: aws.String("VariantName"), Value: aws.String("primary")},
+		},
+		ComparisonOperator: cwtypes.ComparisonOperatorGreaterThanOrEqualToThreshold, Threshold: aws.Float64(1), EvaluationPeriods: aws.Int32(1),
+		Period: aws.Int32(60), Statistic: cwtypes.StatisticSum, TreatMissingData: aws.String("notBreaching"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	config := canary("too-many-errors")
+	config.BlueGreenUpdatePolicy.TrafficRoutingConfiguration.WaitIntervalInSeconds = aws.Int32(3600)
+	deployUpdate(t, "erring", config)
+	if _, err := invoke(t, "erring", "no number"); err == nil {
+		t.Fatal("the endpoint answered what it can't")
+	}
+	await(t, "the rollback", func() bool {
+		out := describeEndpoint(t, "erring")
+		return out.EndpointStatus == types.EndpointStatusInService && strings.Contains(aws.ToString(out.FailureReason), "too-many-errors")
+	})
+	if got := aws.ToString(describeEndpoint(t, "erring").EndpointConfigName); got != "erring-old" {
+		t.Errorf("after the rollback the endpoint is on %s, want erring-old", got)
+	}
+}
+
 func TestALinearUpdateArrives(t *testing.T) {
 	deployUpdate(t, "linear", &types.DeploymentConfig{BlueGreenUpdatePolicy: &types.BlueGreenUpdatePolicy{
 		TrafficRoutingConfiguration: &types.TrafficRoutingConfig{

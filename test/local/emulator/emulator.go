@@ -51,8 +51,8 @@ type Options struct {
 	// Default: .venv/bin/python of the repository, which `make tools` makes.
 	Python string
 	// Env is added to the environment of the emulator, and so of the functions that it runs, as KEY=value; what begins with
-	// AWS_ is set by the emulator itself. SFN_WAIT_SCALE=0.1 shortens every Wait and retry interval of Step Functions to a
-	// tenth.
+	// AWS_ is set by the emulator itself. SFN_WAIT_SCALE=0.1 shortens every Wait and retry interval of Step Functions, and the
+	// waits of an endpoint's deployment, to a tenth; ALARM_PERIOD_SCALE=0.1 the periods of CloudWatch's alarms.
 	Env []string
 	// LogTo gets what the emulator prints before it logs to <StateDir>/emulator.log: what is wrong at its start.
 	// Default: nowhere.

@@ -47,7 +47,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(state)
 	ctx := context.Background()
-	e, err := emulator.Start(ctx, emulator.Options{StateDir: state, Env: []string{"SFN_WAIT_SCALE=0.1"}})
+	e, err := emulator.Start(ctx, emulator.Options{StateDir: state, Env: []string{"SFN_WAIT_SCALE=0.1", "ALARM_PERIOD_SCALE=0.1"}})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

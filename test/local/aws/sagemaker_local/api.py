@@ -45,8 +45,9 @@ TARGETS = {
 class Service:
     """SageMaker and its runtime, and what other services know of it."""
 
-    def __init__(self, state, storage, alarms, scope):
-        """state is the folder of jobs and endpoints; scope() is the account and region of the request in progress."""
+    def __init__(self, state, storage, alarms, scope, record_metric):
+        """state is the folder of jobs and endpoints; scope() is the account and region of the request in progress;
+        record_metric(namespace, name, value, unit, dimensions) publishes to CloudWatch."""
         self.model = apimodel.Model(apimodel.SAGEMAKER)
         self.runtime_model = apimodel.Model(apimodel.SAGEMAKER_RUNTIME)
         self.scaling_model = apimodel.Model(apimodel.APPLICATION_AUTO_SCALING)
@@ -57,7 +58,7 @@ class Service:
         self.tags = Tags(scope)
         self.quotas = Quotas(scope, self.model)
         self.training = Training(state, storage, scope, self.faults, self.tags, self.quotas, self.model)
-        self.hosting = Hosting(state, storage, alarms, scope, self.faults, self.tags, self.quotas)
+        self.hosting = Hosting(state, storage, alarms, scope, self.faults, self.tags, self.quotas, record_metric)
         self.transform = Transform(state, storage, scope, self.faults, self.tags, self.quotas, self.model,
                                    lambda name: self.hosting.DescribeModel({"ModelName": name}))
         self.registry = Registry(self.tags, self.model)

@@ -35,7 +35,7 @@ def install(state, port):
     from jsonata.timebox import Timebox
     from ministack import app
     from ministack.core import responses, router
-    from ministack.services import stepfunctions
+    from ministack.services import cloudwatch, stepfunctions
     from ministack.services.cloudformation import provisioners
 
     from . import wire
@@ -46,6 +46,7 @@ def install(state, port):
     _need(router, "detect_service")
     _need(responses, "get_account_id")
     _need(responses, "get_region")
+    _need(cloudwatch, "record_metric")
     _need(stepfunctions, "_SERVICE_DISPATCH", dict)
     _need(stepfunctions, "_ExecutionError", type)
     _need(stepfunctions, "_execute_task")
@@ -59,7 +60,7 @@ def install(state, port):
     Timebox.current_milli_time = staticmethod(lambda: time.thread_time() * 1000)
 
     service = Service(state, Storage("127.0.0.1", port), Alarms("127.0.0.1", port),
-                      lambda: (responses.get_account_id(), responses.get_region()))
+                      lambda: (responses.get_account_id(), responses.get_region()), cloudwatch.record_metric)
     app.SERVICE_HANDLERS[SERVICE] = service.handle
     # The API comes with a target, the runtime with a signature whose scope is the service's name.
     router.SERVICE_PATTERNS[SERVICE] = {"target_prefixes": ["SageMaker."]}
@@ -88,11 +89,6 @@ def install(state, port):
         "arn:aws:states:::aws-sdk:servicequotas:": tasks.sdk,
         "arn:aws:states:::aws-sdk:sagemakerruntime:": tasks.runtime,
     })
-    # MiniStack's sns:publish looks for a message's attributes as the query protocol spells them, and so leaves them out.
-    publish = stepfunctions._SERVICE_DISPATCH["arn:aws:states:::sns:publish"]
-    stepfunctions._SERVICE_DISPATCH["arn:aws:states:::sns:publish"] = (
-        lambda resource, arguments: publish(resource, {**arguments, **_query_attributes(arguments)}))
-
     execute_task = stepfunctions._execute_task
 
     def execute_task_of(state_def, raw_input, execution, ctx):
@@ -107,16 +103,6 @@ def install(state, port):
 
     _try_routing(router.detect_service)
     return service
-
-
-def _query_attributes(arguments):
-    """The MessageAttributes of an sns:publish, as MessageAttributes.entry.1.Name and so on."""
-    spelled = {}
-    for i, (name, attribute) in enumerate(arguments.get("MessageAttributes", {}).items(), 1):
-        spelled[f"MessageAttributes.entry.{i}.Name"] = name
-        for member, value in attribute.items():
-            spelled[f"MessageAttributes.entry.{i}.Value.{member}"] = value
-    return spelled
 
 
 def _need(owner, name, kind=None):

@@ -31,11 +31,11 @@ _DESIRED = {"DesiredInstanceCount": "InitialInstanceCount", "DesiredWeight": "In
 
 
 class Hosting:
-    def __init__(self, state, s3, alarms, scope, faults, tags, limits):
+    def __init__(self, state, s3, alarms, scope, faults, tags, limits, record_metric):
         self._state = os.path.join(state, "endpoints")
         self._s3, self._alarms, self._scope, self._faults, self._tags = s3, alarms, scope, faults, tags
         self._capture = Capture(s3)
-        self._quotas = limits
+        self._quotas, self._record_metric = limits, record_metric
         # Application Auto Scaling's: whether there is a target for the variant of the endpoint, and that the endpoint is gone.
         self.is_scaled = lambda endpoint, variant: False
         self.deleted = lambda endpoint: None
@@ -207,10 +207,12 @@ class Hosting:
                 raise aws_error("variant-not-found", variant=request["TargetVariant"], name=name, account=account)
             capture = serving.capture
             server.begin()
+        began, status = time.monotonic(), 500
         try:
             status, content_type, body = server.invoke(request)
         finally:
             server.finish()
+            self._measure(name, server.variant, status, time.monotonic() - began)
         if status >= 400:
             message = body.decode(errors="replace")
             error = aws_error("model-error", side="client" if status < 500 else "server", status=status, message=message,
@@ -223,6 +225,14 @@ class Hosting:
         if capture:
             self._capture.take(capture, name, server.variant, request, content_type, body)
         return {"Body": body, "ContentType": content_type, "InvokedProductionVariant": server.variant}
+
+    def _measure(self, endpoint, variant, status, seconds):
+        """Publishes what AWS does of an invocation. Developer guide, "Endpoint invocation metrics"."""
+        for name, value, unit in (
+            ("Invocations", 1, "None"), ("Invocation4XXErrors", int(400 <= status < 500), "None"),
+            ("Invocation5XXErrors", int(status >= 500), "None"), ("ModelLatency", seconds * 1e6, "Microseconds"),
+        ):
+            self._record_metric("AWS/SageMaker", name, value, unit, {"EndpointName": endpoint, "VariantName": variant})
 
     def put_status(self, name, status, failure, seconds=None):
         """A test puts the endpoint into a status, for ever or for some seconds."""

@@ -1,4 +1,4 @@
-"""CloudWatch: what is read and written, and which metric an alarm looks at."""
+"""CloudWatch: what is read and written."""
 
 import os
 import sys
@@ -39,28 +39,6 @@ class CBOR(unittest.TestCase):
         for encoded in ("6449", "0000", "1c"):
             with self.subTest(encoded), self.assertRaises((ValueError, IndexError)):
                 metrics.loads(bytes.fromhex(encoded))
-
-
-class Alarms(unittest.TestCase):
-    def test_an_alarm_looks_at_its_own_dimensions(self):
-        import time
-
-        from ministack.services import cloudwatch
-
-        metrics.install()
-
-        def put(pipeline, value):
-            cloudwatch._store_datum("N", "Age", {"Pipeline": pipeline}, time.time(), "Seconds", value, None, None, None)
-
-        alarms = [{
-            "AlarmName": name, "Namespace": "N", "MetricName": "Age", "Dimensions": [{"Name": "Pipeline", "Value": name}], "Statistic": "Maximum",
-            "Threshold": 10, "ComparisonOperator": "GreaterThanThreshold", "StateValue": "OK",
-        } for name in ("old", "young")]
-        put("old", 100)
-        put("young", 1)
-        for alarm in alarms:
-            cloudwatch._evaluate_alarm(alarm)
-        self.assertEqual(["ALARM", "OK"], [a["StateValue"] for a in alarms])
 
 
 if __name__ == "__main__":
