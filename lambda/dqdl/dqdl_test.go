@@ -2,6 +2,7 @@ package dqdl_test
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -45,6 +46,18 @@ func TestRulesOfAWSsPagesAreRead(t *testing.T) {
 		if err != nil || len(r.Rules) != 1 || r.Rules[0].Text != rule {
 			t.Errorf("%s: got %+v, %v", rule, r.Rules, err)
 		}
+	}
+}
+
+func TestTheRulesOfTheDocumentationAreRead(t *testing.T) {
+	page, err := os.ReadFile("../../docs/quality.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```\nRules = [")
+	rules, _, found := strings.Cut(rest, "```")
+	if r, err := dqdl.Parse("Rules = [" + rules); err != nil || !found || len(r.Rules) != 7 {
+		t.Fatalf("got %+v, %v", r, err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/internal/quality"
 	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/run"
 	"sagemaker-datapipeline/lambda/verdict"
 )
@@ -21,7 +22,7 @@ import (
 // while the run is read.
 func (e *Exporter) gate(f ledger.Frozen) (*quality.Gate, error) {
 	q := f.Quality
-	if q == nil || q.Rules == "" && q.Drift == nil {
+	if q == nil || q.Rules == "" && (q.Drift == nil || *q.Drift == pipeline.Drift{}) {
 		return nil, nil //nolint:nilnil // nothing is asked
 	}
 	return quality.New(*q, quality.Subject{Columns: f.Columns, Dataset: e.Spec.Dataset, Now: f.CreatedAt})
@@ -269,6 +270,8 @@ func (e *Exporter) Accept(ctx context.Context, event Event) (Result, error) {
 		return Result{}, fmt.Errorf("there is no committed run %s: the command status names the newest", event.Run)
 	case !c.Rejected:
 		return Result{}, fmt.Errorf("run %s was not rejected: there is nothing to accept", event.Run)
+	case c.Generation != h.Generation:
+		return Result{}, fmt.Errorf("run %s is of generation %d, and the pipeline is at %d: no run trains on it any more", event.Run, c.Generation, h.Generation)
 	}
 	body, err := json.MarshalIndent(verdict.Acceptance{Version: verdict.Version, Run: event.Run, By: event.By, Reason: event.Reason, At: time.Now().UTC().Truncate(time.Second)}, "", "  ")
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -35,16 +36,21 @@ func judged(table string) pipeline.Spec {
 // addAmounts adds rows, on a connection of its own: one has channels that are of its bubble.
 func addAmounts(t *testing.T, table string, amounts ...int) {
 	t.Helper()
+	var values []string
+	for _, amount := range amounts {
+		values = append(values, fmt.Sprintf("('2026-01-01', %d)", amount))
+	}
+	change(t, "INSERT INTO "+table+" (At, Amount) VALUES "+strings.Join(values, ", "))
+}
+
+func change(t *testing.T, statement string) {
+	t.Helper()
 	own, err := sql.Open("sqlserver", databaseURL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer own.Close()
-	var values []string
-	for _, amount := range amounts {
-		values = append(values, fmt.Sprintf("('2026-01-01', %d)", amount))
-	}
-	if _, err := own.ExecContext(t.Context(), "INSERT INTO "+table+" (At, Amount) VALUES "+strings.Join(values, ", ")); err != nil {
+	if _, err := own.ExecContext(t.Context(), statement); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -217,16 +223,23 @@ func TestDriftIsMeasuredFromWhereAPersonSays(t *testing.T) {
 	})
 }
 
-func TestANewGenerationHasNoBaseline(t *testing.T) {
+func TestANewGenerationHasNoBaselineAndTakesNoRunOfTheOneBefore(t *testing.T) {
 	table := labelled(t)
 	bubble(t, func(t *testing.T) {
 		d := deploy(t, judged(table))
 		addAmounts(t, table, 10, 20, 30)
+		d.run(at(-1), nil)
+		addAmounts(t, table, 500)
 		d.run(at(0), nil)
 		d.must(d.process(nil).invoke(func(ctx context.Context, e *export.Exporter) error {
 			_, err := e.Rebaseline(ctx, export.Event{Command: export.RebaselinePipeline, By: "ann", Reason: "another table"})
 			return err
 		}))
+		if got, err := d.accept(0, nil); err == nil || !strings.Contains(err.Error(), "is of generation 1, and the pipeline is at 2") || len(d.executions) != 1 {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		// The new generation reads everything again, and what was too large has been put right.
+		change(t, "DELETE FROM "+table+" WHERE Amount > 100")
 		addAmounts(t, table, 95, 95, 95, 95, 95, 95, 95)
 		got := d.run(at(1), nil)
 		v, err := verdict.Decode(d.get(verdict.Key("orders", run.NewID(at(1)))))
@@ -388,5 +401,56 @@ func TestWhateverBreaksARejectedRunIsTrainedOnOnlyWhenItIsAccepted(t *testing.T)
 				d.mustTrain(s.String(), 0, 1)
 			})
 		})
+	}
+}
+
+// What the next run is compared with is what an independent reader computes of the run's files.
+func TestStatisticsAreThoseOfTheFiles(t *testing.T) {
+	w := newWorld(t)
+	s := spec(pipeline.Source{Table: orders(t, 2000), PartitionBy: "Id"}, ordersDataset)
+	s.Limits.PageRows, s.Limits.PartitionRows, s.Limits.Connections = 100, 700, 2
+	s.Quality = &pipeline.Quality{
+		Rules: `Rules = [ StandardDeviation "Amount" > 1000000, Uniqueness "Amount" = 2, Uniqueness "Score" = 2, ColumnValues "Score" > 100 ]`,
+		Drift: &pipeline.Drift{Nulls: 0.1, Mean: 1, PSI: 1},
+	}
+	result := w.run(s, 0, export.Rejected)
+	m := w.committed()
+	body, err := w.get(m.Statistics.Key)
+	w.must(err)
+	got, err := verdict.DecodeStatistics(body)
+	w.must(err)
+	for _, c := range got.Columns {
+		value := c.Name
+		if c.Name == "Express" || c.Name == "Returned" {
+			value += "::int"
+		}
+		row := w.duckdb(m, fmt.Sprintf("SELECT count(*) - count(%[1]s), avg(%[2]s::double), stddev_pop(%[2]s::double) FROM files", c.Name, value))[0]
+		var nulls int64
+		var mean, deviation float64
+		if _, err := fmt.Sscan(strings.Join(row, " "), &nulls, &mean, &deviation); err != nil {
+			t.Fatal(err)
+		}
+		if c.Nulls != nulls || math.Abs(*c.Mean-mean) > 1e-9*math.Abs(mean) || math.Abs(*c.Deviation-deviation) > 1e-9*deviation {
+			t.Errorf("%s: %d NULLs, %v ± %v; in the files %v", c.Name, c.Nulls, *c.Mean, *c.Deviation, row)
+		}
+		if c.Categories != nil {
+			for _, row := range w.duckdb(m, fmt.Sprintf("SELECT %s, count(*) FROM files GROUP BY 1", value)) {
+				if fmt.Sprint(c.Categories[row[0]]) != row[1] {
+					t.Errorf("%s: %v, in the files %v", c.Name, c.Categories, row)
+				}
+			}
+		}
+	}
+	once := func(column string) string {
+		return w.duckdb(m, fmt.Sprintf("SELECT coalesce(sum(n) FILTER (n > 1), 0)::int || ' of ' || sum(n)::int || ' rows' FROM (SELECT count(*) AS n FROM files WHERE %[1]s IS NOT NULL GROUP BY %[1]s)", column))[0][0]
+	}
+	low := w.duckdb(m, "SELECT (count(*) - count(*) FILTER (Score > 100))::text || ' of ' || count(*) || ' rows are not so, ' || (count(*) - count(Score)) || ' of them' FROM files")[0][0]
+	for i, want := range []string{"", once("Amount"), once("Score"), low} {
+		if !strings.Contains(result.Failed[i].Actual, want) {
+			t.Errorf("%+v, in the files %s", result.Failed[i], want)
+		}
+	}
+	if len(got.Columns) != 4 || len(result.Failed) != 4 {
+		t.Errorf("got %+v, %+v", got, result)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"sagemaker-datapipeline/lambda/manifest"
 )
 
-// bagKeys is how many digests a Bag holds: 4 MiB. Another 4 MiB are on their way to S3 while it writes.
-const bagKeys = 256 << 10
+// bagKeys is how many digests a Bag holds: 2 MiB. Another 2 MiB are on their way to S3 while it writes.
+const bagKeys = 128 << 10
 
 // Bag gathers digests that may come again, to tell which come once (Once). A file of a Bag has its digests in ascending order, and each twice at most:
 // that one came a third time tells nothing more. It is for one goroutine.

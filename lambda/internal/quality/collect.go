@@ -33,7 +33,7 @@ const (
 	Rest = "…"
 )
 
-// Collector counts a segment's rows. It holds 4 MiB for each set of columns that has to be unique, and twice that while it writes digests; 2 KiB for
+// Collector counts a segment's rows. It holds 2 MiB for each set of columns that has to be unique, and twice that while it writes digests; 2 KiB for
 // each column that is added up; and 200 values for each that is counted by its values. It is for one goroutine.
 type Collector struct {
 	gate    *Gate
