@@ -44,7 +44,7 @@ type definition struct {
 }
 
 func TestAWSsValidatorAcceptsTheDefinition(t *testing.T) {
-	for _, pipeline := range []string{"plain", "guarded", "fastdisk", "invpc"} {
+	for _, pipeline := range []string{"plain", "guarded", "fastdisk", "invpc", "aok", "jspot", "stroubles", "gatedkey"} {
 		t.Run(pipeline, func(t *testing.T) {
 			out := node(t, `
 const validate = require("asl-validator");
@@ -98,6 +98,8 @@ func TestKeysAndNetworksReachEverythingThatTakesThem(t *testing.T) {
 		{"without a VPC jobs are in none", "plain", "Train", []string{"VpcConfig"}, nil},
 		{"jobs are in the VPC", "invpc", "Train", []string{"VpcConfig"}, vpcConfig},
 		{"models are in the VPC", "invpc", "Create model", []string{"VpcConfig"}, vpcConfig},
+		{"scores are sealed with the key", "gatedkey", "Score candidate", []string{"TransformOutput", "KmsKeyId"}, keyARN},
+		{"so are the disks of transforms", "gatedkey", "Score candidate", []string{"TransformResources", "VolumeKmsKeyId"}, keyARN},
 		{"nothing is retained, or a changed instance count would never apply", "plain", "Update endpoint", []string{"RetainAllVariantProperties"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -110,41 +112,214 @@ func TestKeysAndNetworksReachEverythingThatTakesThem(t *testing.T) {
 
 var vpcConfig = map[string]any{"SecurityGroupIds": []any{"sg-0a"}, "Subnets": []any{"subnet-0a", "subnet-0b"}}
 
-func TestASuccessfulRunTakesSeventeenTransitionsAndThreeMoreForEachLook(t *testing.T) {
-	d := decode(t, "plain")
-	state, path := d.StartAt, []string{}
-	for state != "" {
-		path = append(path, state)
-		s := d.States[state]
-		switch state {
-		case "Input complete?", "Trained?", "A finite number?":
-			state = s.Choices[0].Next
-		case "What does the endpoint need?":
-			if slices.Contains(path, "Create endpoint") {
-				state = s.Choices[0].Next
-			} else {
-				state = s.Choices[1].Next
+// The ways of the choices on the way of a successful run: their index, or -1 for the default.
+var wayOfSuccess = map[string]int{
+	"Input complete?": 1, "Trained?": 0, "Decided already?": -1,
+	"May it be compared?": 1, "Candidate scored?": 0, "Champion to be scored?": -1, "Champion scored?": 0, "Good enough?": 0,
+	"Approved?": 0, "Lease acquired?": 0, "Lease held?": 0, "How did it end?": -1,
+}
+
+func TestASuccessfulRunTakesAsManyTransitionsAsTheDocumentationSays(t *testing.T) {
+	for _, c := range []struct {
+		name, pipeline string
+		ways           map[string]int
+		want           int
+	}{
+		{"without a gate", "plain", nil, 26},
+		{"with a gate, the first run", "sfirst", nil, 33},
+		{"with a gate and a champion", "sfirst", map[string]int{"Champion to be scored?": 0}, 35},
+		{"with an approval at once", "aok", map[string]int{"Champion to be scored?": 0}, 39},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := decode(t, c.pipeline)
+			var path []string
+			for state := d.StartAt; state != ""; {
+				path = append(path, state)
+				if len(path) > 60 {
+					t.Fatalf("it goes in circles: %s", strings.Join(path, " → "))
+				}
+				s := d.States[state]
+				if s.Type != "Choice" {
+					state = s.Next
+					continue
+				}
+				way, known := wayOfSuccess[state]
+				if other, changed := c.ways[state]; changed {
+					way = other
+				}
+				switch {
+				case state == "What does the endpoint need?" && slices.Contains(path, "Create endpoint"):
+					state = wayTo(t, d, state, "Smoke test")
+				case state == "What does the endpoint need?":
+					state = wayTo(t, d, state, "Create endpoint")
+				case !known:
+					t.Fatalf("which way does %q go in a successful run? %s", state, strings.Join(path, " → "))
+				case way < 0:
+					state = s.Default
+				default:
+					state = s.Choices[way].Next
+				}
 			}
-		default:
-			state = s.Next
-		}
+			if len(path) != c.want || path[len(path)-1] != "Ended" {
+				t.Fatalf("the shortest way has %d transitions, docs/workflow.md says %d: %s", len(path), c.want, strings.Join(path, " → "))
+			}
+		})
 	}
-	if len(path) != 17 {
-		t.Fatalf("the shortest way has %d transitions, docs/workflow.md says 17: %s", len(path), strings.Join(path, " → "))
-	}
+	d := decode(t, "plain")
 	if loop := []string{d.States["Wait for endpoint"].Next, d.States["Look at endpoint"].Next}; !slices.Equal(loop, []string{"Look at endpoint", "What does the endpoint need?"}) {
 		t.Fatalf("a look is not wait, look and decide: %s", loop)
 	}
 }
 
-func TestTheLastAttemptOfThePipelineWithTheLongestNameFitsSageMaker(t *testing.T) {
-	attempts := 1
-	for _, retry := range decode(t, "plain").States["Train"].Retry {
-		attempts += retry.MaxAttempts
+// wayTo is the state, if the choice has a way to it.
+func wayTo(t *testing.T, d definition, choice, state string) string {
+	t.Helper()
+	for _, way := range d.States[choice].Choices {
+		if way.Next == state {
+			return state
+		}
 	}
-	name := strings.Repeat("x", constructs.MaxNameLength) + "-" + first + fmt.Sprintf("-a%d", attempts)
-	if len(name) > 63 {
-		t.Fatalf("%s has %d characters", name, len(name))
+	t.Fatalf("%q has no way to %q", choice, state)
+	return ""
+}
+
+func TestTheLastAttemptOfThePipelineWithTheLongestNameFitsSageMaker(t *testing.T) {
+	d := decode(t, "sfirst")
+	for state, member := range map[string]string{"Train": "TrainingJobName", "Score candidate": "TransformJobName", "Score champion": "TransformJobName"} {
+		e := evaluate(t, []evaluation{{Expression: d.States[state].Arguments[member].(string), Variables: map[string]any{"run": first, "attempt": 90}}})[0]
+		suffix, found := strings.CutPrefix(fmt.Sprint(e.Value), prefix("sfirst"))
+		if name := strings.Repeat("x", constructs.MaxNameLength) + suffix; !found || len(name) > 63 {
+			t.Errorf("%s makes a job called %s, of %d characters: %s", state, name, len(name), e.Error)
+		}
+	}
+}
+
+// Every way out of a job's loop but waiting is bounded: by names, by tries or by the patience.
+func TestNoJobIsAskedForForEver(t *testing.T) {
+	choice := decode(t, "sfirst").States["Trained?"]
+	variables := func(kind string, change map[string]any) map[string]any {
+		v := map[string]any{
+			"trouble": map[string]any{"kind": kind, "error": "E", "cause": "c"}, "attempt": 1, "machine": 0, "tries": 0, "delay": 1,
+			"patienceEnds": 1_767_232_800_000, // 2026-01-01T02:00:00Z
+		}
+		maps.Copy(v, change)
+		return v
+	}
+	at := func(time string) map[string]any {
+		return map[string]any{"context": map[string]any{"State": map[string]any{"EnteredTime": time}}}
+	}
+	const early, late = "2026-01-01T01:59:59Z", "2026-01-01T02:00:01Z"
+	cases := []struct {
+		kind   string
+		change map[string]any
+		time   string
+		want   string
+	}{
+		{"taken", nil, late, "Look at training job"},
+		{"busy", nil, late, "Wait for training job"},
+		{"other", nil, late, "Train"},
+		{"other", map[string]any{"attempt": 90}, early, "Explain"},
+		{"capacity", nil, early, "Wait to train"},
+		{"capacity", nil, late, "Explain"},
+		{"capacity", map[string]any{"attempt": 90}, early, "Explain"},
+		{"quota", nil, early, "Wait to train"},
+		{"quota", nil, late, "Explain"},
+		{"again", nil, late, "Wait to train"},
+		{"again", map[string]any{"tries": 8}, early, "Explain"},
+		{"internal", nil, late, "Wait to train"},
+		{"internal", map[string]any{"tries": 8}, early, "Explain"},
+		{"internal", map[string]any{"attempt": 90}, early, "Explain"},
+		{"overdue", nil, early, "Stop training job"},
+		{"final", nil, early, "Explain"},
+		{"nobody knows", nil, early, "Explain"},
+	}
+	var expressions []evaluation
+	for _, c := range cases {
+		for _, way := range choice.Choices {
+			expressions = append(expressions, evaluation{Expression: way.Condition, States: at(c.time), Variables: variables(c.kind, c.change)})
+		}
+	}
+	done := evaluate(t, expressions)
+	for _, c := range cases {
+		next := choice.Default
+		for i, way := range choice.Choices {
+			if done[i].Error != "" {
+				t.Fatalf("%s: %s", c.kind, done[i].Error)
+			}
+			if done[i].Value == true {
+				next = way.Next
+				break
+			}
+		}
+		done = done[len(choice.Choices):]
+		if next != c.want {
+			t.Errorf("%s with %v at %s goes to %s, want %s", c.kind, c.change, c.time, next, c.want)
+		}
+	}
+}
+
+func TestAFoundJobIsTakenOverOrLeftAlone(t *testing.T) {
+	d := decode(t, "plain")
+	channels := map[string]any{"train": "s3://b/t", "validation": "s3://b/v"}
+	of := func(change map[string]any) map[string]any {
+		channel := func(name, uri string) map[string]any {
+			return map[string]any{"ChannelName": name, "DataSource": map[string]any{"S3DataSource": map[string]any{"S3Uri": uri}}}
+		}
+		described := map[string]any{
+			"TrainingJobStatus": "Completed", "CreationTime": "2026-01-01T02:00:05.123Z",
+			"InputDataConfig":        []any{channel("validation", "s3://b/v"), channel("train", "s3://b/t")},
+			"AlgorithmSpecification": map[string]any{"TrainingImage": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"},
+		}
+		maps.Copy(described, change)
+		return described
+	}
+	const before = "2025-12-31T02:00:00Z"
+	cases := []struct {
+		name string
+		job  map[string]any
+		from string
+		want string
+	}{
+		{"a job of this execution that has completed", of(nil), "", "done"},
+		{"a job of an execution before that has completed", of(map[string]any{"CreationTime": before}), "", "done"},
+		{"the same, for a person who wants another", of(map[string]any{"CreationTime": before}), "train", "other"},
+		{"a job of this execution, for a person who wanted another", of(nil), "train", "done"},
+		{"a job that runs", of(map[string]any{"TrainingJobStatus": "InProgress"}), "", "busy"},
+		{"a job that is being stopped", of(map[string]any{"TrainingJobStatus": "Stopping", "CreationTime": "2026-01-01T01:00:00Z"}), "", "busy"},
+		{"a job that hangs", of(map[string]any{"TrainingJobStatus": "InProgress", "CreationTime": before}), "", "overdue"},
+		{"a job of this execution that has failed", of(map[string]any{"TrainingJobStatus": "Failed", "FailureReason": noCapacity}), "", "capacity"},
+		{"a job of an execution before that has failed", of(map[string]any{"TrainingJobStatus": "Failed", "FailureReason": noCapacity, "CreationTime": before}), "", "other"},
+		{"a job that was stopped before", of(map[string]any{"TrainingJobStatus": "Stopped", "CreationTime": before}), "", "other"},
+		{"a job of another image", of(map[string]any{"AlgorithmSpecification": map[string]any{"TrainingImage": "x"}}), "", "other"},
+		{"a job without an image", of(map[string]any{"AlgorithmSpecification": nil}), "", "other"},
+		{"a job without inputs", of(map[string]any{"InputDataConfig": nil}), "", "other"},
+		{"a job with fewer inputs", of(map[string]any{"InputDataConfig": of(nil)["InputDataConfig"].([]any)[:1]}), "", "other"},
+		{"a job with inputs that are text", of(map[string]any{"InputDataConfig": "train"}), "", "other"},
+		{"a job that nobody knows the time of", of(map[string]any{"CreationTime": nil}), "", "done"},
+		{"a job with a time that is none", of(map[string]any{"CreationTime": 7, "TrainingJobStatus": "Failed"}), "", "other"},
+		{"a job without a status", of(map[string]any{"TrainingJobStatus": nil, "CreationTime": before}), "", "other"},
+		{"nothing", map[string]any{}, "", "other"},
+	}
+	var expressions []evaluation
+	for _, c := range cases {
+		in := map[string]any{"channels": channels}
+		if c.from != "" {
+			in["resume"] = map[string]any{"from": c.from}
+		}
+		expressions = append(expressions, evaluation{
+			Expression: d.States["Look at training job"].Assign["trouble"].(string),
+			States: map[string]any{"result": c.job, "context": map[string]any{
+				"Execution": map[string]any{"Input": in, "StartTime": "2026-01-01T02:00:00Z"}, "State": map[string]any{"EnteredTime": "2026-01-01T02:01:00Z"},
+			}},
+			Variables: map[string]any{"run": first, "attempt": 1, "machine": 0},
+		})
+	}
+	for i, e := range evaluate(t, expressions) {
+		t.Run(cases[i].name, func(t *testing.T) {
+			if got, _ := e.Value.(map[string]any); e.Error != "" || got["kind"] != cases[i].want {
+				t.Fatalf("it is %v %s, want %s", e.Value, e.Error, cases[i].want)
+			}
+		})
 	}
 }
 
@@ -161,6 +336,21 @@ func TestWhatCantBeDeployedIsRefusedWithTheRemedy(t *testing.T) {
 		{"a version that AWS doesn't have", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) { p.Training.Version = "9.9-9" }, "use one of 3.2-0, 3.0-5, 1.7-1"},
 		{"an algorithm that isn't here", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) { p.Training.Algorithm = "lightgbm" }, `use "xgboost"`},
 		{"an instance type of EC2", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) { p.Endpoint.InstanceType = "m5.large" }, "such as ml.m6i.large"},
+		{"no instance type to train on", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) { p.Training.InstanceTypes = nil }, "give it one to 5"},
+		{"more instance types than SageMaker's own list has", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) {
+			p.Training.InstanceTypes = slices.Repeat([]string{"ml.m5.large"}, 6)
+		}, "give it one to 5"},
+		{"an instance type of EC2 to train on", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) { p.Training.InstanceTypes = []string{"m5.large"} }, "such as ml.m6i.large"},
+		{"an image of one's own that isn't in ECR", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) { p.Training.Image = "docker.io/library/xgboost:1" }, "is no image in ECR"},
+		{"an image of one's own without a tag", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) {
+			p.Training.Image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/mine"
+		}, "is no image in ECR"},
+		{"a wait for spot machines that is shorter than the job", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) {
+			p.Training.Spot = &constructs.SpotProps{MaxWait: awscdk.Duration_Minutes(jsii.Number(30))}
+		}, "MaxWait is not below MaxRuntime"},
+		{"checkpoints under a prefix that isn't one", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) {
+			p.Training.Spot = &constructs.SpotProps{MaxWait: awscdk.Duration_Hours(jsii.Number(3)), CheckpointPrefix: "checkpoints"}
+		}, "ends with a slash"},
 		{"no number of rounds", "us-east-1", func(_ awscdk.Stack, p *constructs.WorkflowProps) { p.Training.Hyperparameters = nil }, "num_round"},
 		{"a VPC without a security group", "us-east-1", func(stack awscdk.Stack, p *constructs.WorkflowProps) {
 			p.Vpc = awsec2.Vpc_FromVpcAttributes(stack, jsii.String("Vpc"), &awsec2.VpcAttributes{

@@ -3,6 +3,7 @@ package workflow
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -29,7 +30,9 @@ const jsonata = require("jsonata");
   const done = [];
   for (const e of JSON.parse(require("fs").readFileSync(0))) {
     try {
-      const value = await jsonata(e.expression.slice(2, -2)).evaluate(undefined, {...e.variables, states: e.states});
+      const expression = jsonata(e.expression.slice(2, -2));
+      expression.registerFunction("parse", text => JSON.parse(text)); // AWS's own
+      const value = await expression.evaluate(undefined, {...e.variables, states: e.states});
       done.push(value === undefined ? {error: "no result: AWS makes that an error"} : {value});
     } catch (error) {
       done.push({error: error.code + ": " + error.message});
@@ -87,6 +90,14 @@ func TestNoInputBreaksTheReadingOfInputs(t *testing.T) {
 		{"a smoke test without a row", set("smoke", map[string]any{"contentType": "text/csv", "body": ""}), "smoke.body", first, 5.0},
 		{"a smoke test that is text", set("smoke", "1,2"), "smoke.contentType smoke.body", first, 5.0},
 		{"a row of numbers that is not text", set("smoke", map[string]any{"contentType": "text/csv", "body": []any{1, 2}}), "smoke.body", first, 5.0},
+		{"a person's start from the training", set("resume", map[string]any{"from": "train", "by": "ann", "reason": "new data"}), "", first, 5.0},
+		{"a person's start from the deployment", set("resume", map[string]any{"from": "deploy", "model": "ml-test-plain-" + first + "-a12", "rollback": true}), "", first, 5.0},
+		{"no start in the middle", set("resume", nil), "", first, 5.0},
+		{"a start from nowhere", set("resume", map[string]any{"from": "smoke", "model": "ml-test-plain-" + first}), "resume.from", first, 5.0},
+		{"a start without a step", set("resume", map[string]any{}), "resume.from resume.model", first, 5.0},
+		{"a start that is text", set("resume", "deploy"), "resume.from resume.model", first, 5.0},
+		{"a start with steps", set("resume", map[string]any{"from": []any{"deploy", "train"}, "model": 7}), "resume.from resume.model", first, 5.0},
+		{"a start with another pipeline's model", set("resume", map[string]any{"from": "evaluate", "model": "ml-test-other-" + first}), "resume.model", first, 5.0},
 		{"nothing", map[string]any{}, all, "unknown", 0.0},
 		{"null", nil, all, "unknown", 0.0},
 		{"a list", []any{}, all, "unknown", 0.0},
@@ -100,12 +111,17 @@ func TestNoInputBreaksTheReadingOfInputs(t *testing.T) {
 				States:     map[string]any{"input": c.input},
 			})
 		}
+		expressions = append(expressions, evaluation{
+			Expression: d.States["Input complete?"].Choices[0].Condition,
+			States:     map[string]any{"context": map[string]any{"Execution": map[string]any{"Input": c.input}}},
+			Variables:  map[string]any{"problems": []any{}},
+		})
 	}
 	done := evaluate(t, expressions)
 	for i, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			problems, run, rows := done[3*i], done[3*i+1], done[3*i+2]
-			if said := problems.Error + run.Error + rows.Error; said != "" {
+			problems, run, rows, resumed := done[4*i], done[4*i+1], done[4*i+2], done[4*i+3]
+			if said := problems.Error + run.Error + rows.Error + resumed.Error; said != "" {
 				t.Fatal(said)
 			}
 			var wrong []string
@@ -124,9 +140,9 @@ func TestNoInputBreaksTheReadingOfInputs(t *testing.T) {
 }
 
 func TestNoAnswerOfAWSBreaksWhatReadsIt(t *testing.T) {
-	d := decode(t, "plain")
+	d, g := decode(t, "plain"), decode(t, "sfirst")
 	// at is an expression of a state's Assign, whose members are separated by a dot.
-	at := func(state, path string) string {
+	at := func(d definition, state, path string) string {
 		var v any = d.States[state].Assign
 		for member := range strings.SplitSeq(path, ".") {
 			v = v.(map[string]any)[member]
@@ -135,47 +151,80 @@ func TestNoAnswerOfAWSBreaksWhatReadsIt(t *testing.T) {
 	}
 	result := func(r map[string]any) map[string]any { return map[string]any{"result": r} }
 	metric := func(name, value any) map[string]any { return map[string]any{"MetricName": name, "Value": value} }
-	unasked := map[string]any{"asked": false, "previousConfig": "old"}
+	payload := func(p any) map[string]any { return result(map[string]any{"Payload": p}) }
+	inputs := func(in any) map[string]any {
+		return map[string]any{"context": map[string]any{"Execution": map[string]any{"Input": in}}}
+	}
+	const (
+		xgboost = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
+		// The pipeline, the beginning of the execution and the job: 36 characters, as many as SageMaker takes.
+		token = "2467d4-mjuss3nf-20260101t020000z-a90"
+	)
+	unasked := map[string]any{"asked": false, "putBack": false, "previousConfig": "old"}
 	cases := []struct {
 		name, expression string
 		states           map[string]any
 		variables        map[string]any
 		want             any
 	}{
-		{"two metrics", at("Train", "metrics"), result(map[string]any{"FinalMetricDataList": []any{metric("train:auc", 0.9), metric("validation:auc", 0.8)}}), nil,
+		{"two metrics", at(d, "Train", "metrics"), result(map[string]any{"FinalMetricDataList": []any{metric("train:auc", 0.9), metric("validation:auc", 0.8)}}), nil,
 			map[string]any{"train:auc": 0.9, "validation:auc": 0.8}},
-		{"one metric", at("Train", "metrics"), result(map[string]any{"FinalMetricDataList": []any{metric("train:auc", 0.9)}}), nil, map[string]any{"train:auc": 0.9}},
-		{"no metrics", at("Train", "metrics"), result(map[string]any{}), nil, map[string]any{}},
-		{"metrics that are null", at("Train", "metrics"), result(map[string]any{"FinalMetricDataList": nil}), nil, map[string]any{}},
-		{"an empty list of metrics", at("Train", "metrics"), result(map[string]any{"FinalMetricDataList": []any{}}), nil, map[string]any{}},
-		{"a metric as text, and one without a name", at("Train", "metrics"), result(map[string]any{"FinalMetricDataList": []any{metric("a", "0.9"), metric(nil, 1), map[string]any{"MetricName": "b"}}}), nil,
+		{"one metric", at(d, "Train", "metrics"), result(map[string]any{"FinalMetricDataList": []any{metric("train:auc", 0.9)}}), nil, map[string]any{"train:auc": 0.9}},
+		{"no metrics", at(d, "Train", "metrics"), result(map[string]any{}), nil, map[string]any{}},
+		{"metrics that are null", at(d, "Train", "metrics"), result(map[string]any{"FinalMetricDataList": nil}), nil, map[string]any{}},
+		{"an empty list of metrics", at(d, "Train", "metrics"), result(map[string]any{"FinalMetricDataList": []any{}}), nil, map[string]any{}},
+		{"a metric as text, and one without a name", at(d, "Train", "metrics"), result(map[string]any{"FinalMetricDataList": []any{metric("a", "0.9"), metric(nil, 1), map[string]any{"MetricName": "b"}}}), nil,
 			map[string]any{"a": "0.9"}},
-		{"no artifact", at("Train", "artifact"), result(map[string]any{"ModelArtifacts": nil}), nil, ""},
+		{"no artifact", at(d, "Train", "artifact"), result(map[string]any{"ModelArtifacts": nil}), nil, ""},
 
-		{"an endpoint without a config keeps the one before", at("Look at endpoint", "previousConfig"), result(map[string]any{"EndpointStatus": "Failed"}), unasked, "old"},
-		{"an endpoint on a config", at("Look at endpoint", "previousConfig"), result(map[string]any{"EndpointConfigName": "new"}), unasked, "new"},
-		{"an endpoint that was asked keeps the one before", at("Look at endpoint", "previousConfig"), result(map[string]any{"EndpointConfigName": "new"}), map[string]any{"asked": true, "previousConfig": "old"}, "old"},
-		{"a pending deployment", at("Look at endpoint", "endpoint.pending"), result(map[string]any{"PendingDeploymentSummary": map[string]any{"EndpointConfigName": "x"}}), nil, true},
-		{"no pending deployment", at("Look at endpoint", "endpoint.pending"), result(map[string]any{}), nil, false},
-		{"a pending deployment that is null", at("Look at endpoint", "endpoint.pending"), result(map[string]any{"PendingDeploymentSummary": nil}), nil, false},
-		{"no reason", at("Look at endpoint", "endpoint.reason"), result(map[string]any{"FailureReason": nil}), nil, ""},
+		{"an endpoint without a config keeps the one before", at(d, "Look at endpoint", "previousConfig"), result(map[string]any{"EndpointStatus": "InService"}), unasked, "old"},
+		{"an endpoint on a config", at(d, "Look at endpoint", "previousConfig"), result(map[string]any{"EndpointStatus": "InService", "EndpointConfigName": "new"}), unasked, "new"},
+		{"a Failed endpoint is no way back", at(d, "Look at endpoint", "previousConfig"), result(map[string]any{"EndpointStatus": "Failed", "EndpointConfigName": "new"}), unasked, ""},
+		{"an endpoint that was asked keeps the one before", at(d, "Look at endpoint", "previousConfig"), result(map[string]any{"EndpointStatus": "InService", "EndpointConfigName": "new"}), map[string]any{"asked": true, "putBack": false, "previousConfig": "old"}, "old"},
+		{"a pending deployment", at(d, "Look at endpoint", "endpoint.pending"), result(map[string]any{"PendingDeploymentSummary": map[string]any{"EndpointConfigName": "x"}}), nil, true},
+		{"no pending deployment", at(d, "Look at endpoint", "endpoint.pending"), result(map[string]any{}), nil, false},
+		{"a pending deployment that is null", at(d, "Look at endpoint", "endpoint.pending"), result(map[string]any{"PendingDeploymentSummary": nil}), nil, false},
+		{"no reason", at(d, "Look at endpoint", "endpoint.reason"), result(map[string]any{"FailureReason": nil}), nil, ""},
 
-		{"an answer with a line end", at("Smoke test", "answer"), result(map[string]any{"Body": "0.5\n"}), nil, "0.5"},
-		{"an answer that is a number", at("Smoke test", "answer"), result(map[string]any{"Body": 0.5}), nil, "0.5"},
-		{"no answer", at("Smoke test", "answer"), result(map[string]any{}), nil, ""},
-
-		{"the same model", at("Describe model", "same"), result(map[string]any{"PrimaryContainer": map[string]any{"ModelDataUrl": "s3://a"}}), map[string]any{"artifact": "s3://a"}, true},
-		{"another model", at("Describe model", "same"), result(map[string]any{"PrimaryContainer": map[string]any{"ModelDataUrl": "s3://b"}}), map[string]any{"artifact": "s3://a"}, false},
-		{"a model of several containers", at("Describe model", "same"), result(map[string]any{"Containers": []any{}}), map[string]any{"artifact": "s3://a"}, false},
-		{"a config without variants", at("Describe endpoint config", "same"), result(map[string]any{"ProductionVariants": []any{}}), map[string]any{"job": "j"}, false},
+		{"the same model", at(d, "Describe model", "same"), result(map[string]any{"PrimaryContainer": map[string]any{"ModelDataUrl": "s3://a"}}), map[string]any{"artifact": "s3://a"}, true},
+		{"another model", at(d, "Describe model", "same"), result(map[string]any{"PrimaryContainer": map[string]any{"ModelDataUrl": "s3://b"}}), map[string]any{"artifact": "s3://a"}, false},
+		{"a model of several containers", at(d, "Describe model", "same"), result(map[string]any{"Containers": []any{}}), map[string]any{"artifact": "s3://a"}, false},
 
 		{"a key that has to be escaped", d.States["Publish signature"].Arguments["CopySource"].(string),
 			map[string]any{"context": map[string]any{"Execution": map[string]any{"Input": map[string]any{"signature": "p/runs/a b+ü?&.json"}}}}, nil,
 			bucketName + "/p/runs/a%20b%2B%C3%BC%3F%26.json"},
-		{"the first attempt", d.States["Train"].Arguments["TrainingJobName"].(string),
-			map[string]any{"context": map[string]any{"State": map[string]any{"RetryCount": 0}}}, map[string]any{"run": first}, "ml-test-plain-" + first},
-		{"a later attempt", d.States["Train"].Arguments["TrainingJobName"].(string),
-			map[string]any{"context": map[string]any{"State": map[string]any{"RetryCount": 2}}}, map[string]any{"run": first}, "ml-test-plain-" + first + "-a3"},
+		{"the first attempt", d.States["Train"].Arguments["TrainingJobName"].(string), nil, map[string]any{"run": first, "attempt": 1}, "ml-test-plain-" + first},
+		{"a later attempt", d.States["Train"].Arguments["TrainingJobName"].(string), nil, map[string]any{"run": first, "attempt": 3}, "ml-test-plain-" + first + "-a3"},
+		{"a scoring", g.States["Score candidate"].Arguments["TransformJobName"].(string), nil, map[string]any{"run": first, "attempt": 2}, "ml-test-sfirst-" + first + "-c2"},
+
+		{"a model in service", at(g, "Find champion", "champion"), payload(map[string]any{"champion": map[string]any{"model": "m", "config": "c", "run": first}}), nil, map[string]any{"model": "m", "config": "c"}},
+		{"no model in service", at(g, "Find champion", "champion"), payload(map[string]any{"champion": nil}), nil, ""},
+		{"an answer without a model", at(g, "Find champion", "champion"), payload(map[string]any{}), nil, ""},
+		{"an answer that is text", at(g, "Find champion", "champion"), payload("x"), nil, ""},
+		{"nothing to compare with", at(g, "Find champion", "compare"), payload(map[string]any{"champion": nil, "compare": true}), nil, false},
+		{"a comparison", at(g, "Find champion", "compare"), payload(map[string]any{"champion": map[string]any{"model": "m"}, "compare": true}), nil, true},
+		{"a comparison as text", at(g, "Find champion", "compare"), payload(map[string]any{"champion": map[string]any{"model": "m"}, "compare": "true"}), nil, false},
+		{"nothing known", at(g, "Find champion", "known"), payload(map[string]any{}), nil, false},
+		{"no refusal", at(g, "Find champion", "refused"), payload(map[string]any{"refused": nil}), nil, ""},
+		{"a hold-out", at(g, "Find champion", "holdout"), payload(map[string]any{"holdout": "s3://b/m", "content": "text/csv"}), nil, map[string]any{"uri": "s3://b/m", "content": "text/csv"}},
+		{"no hold-out", at(g, "Find champion", "holdout"), payload(map[string]any{"holdout": 7}), nil, map[string]any{"uri": "", "content": ""}},
+		{"a hold-out of a type that nobody named", at(g, "Find champion", "holdout"), payload(map[string]any{"holdout": "s3://b/m"}), nil, map[string]any{"uri": "s3://b/m", "content": "text/csv"}},
+		{"no manifest", g.States["Find champion"].Arguments["Payload"].(map[string]any)["manifest"].(string), inputs(map[string]any{"manifest": nil}), nil, ""},
+
+		{"a description on one line", g.States["Register model"].Arguments["ModelPackageDescription"].(string), nil,
+			map[string]any{"run": first, "rows": 5, "decision": map[string]any{"reason": "auc is 0.9\n(better)"}}, "Run " + first + ", 5 rows: auc is 0.9 (better)"},
+		{"a description without a decision", g.States["Register model"].Arguments["ModelPackageDescription"].(string), nil,
+			map[string]any{"run": first, "rows": "5", "decision": map[string]any{}}, "Run " + first + ", 5 rows"},
+		{"a token", g.States["Register model"].Arguments["ClientToken"].(string),
+			map[string]any{"context": map[string]any{"Execution": map[string]any{"StartTime": "2026-01-01T02:00:00.123Z"}}}, map[string]any{"job": "ml-test-sfirst-" + first + "-a90"},
+			token},
+		{"metadata", g.States["Register model"].Arguments["CustomerMetadataProperties"].(string),
+			inputs(map[string]any{"lineage": map[string]any{"manifest": "p/runs/a", "bounds": "Größe from 1 (2) to \"3\"", "window": "", "rows": 7, "generation": nil, "querySha256": []any{"x"}, "more": "y"}}),
+			map[string]any{"run": first, "job": "j", "champion": map[string]any{"model": "m", "config": "c"}, "decision": map[string]any{"decision": "better", "metric": "auc", "value": 0.91, "championValue": nil}},
+			map[string]any{"manifest": "p/runs/a", "bounds": "Größe from 1 _2_ to _3_", "rows": "7", "run": first, "trainingJob": "j", "image": xgboost,
+				"decision": "better", "metric": "auc", "value": "0.91", "champion": "m"}},
+		{"metadata of nothing", g.States["Register model"].Arguments["CustomerMetadataProperties"].(string), inputs("x"),
+			map[string]any{"run": first, "job": "j", "champion": "", "decision": map[string]any{}}, map[string]any{"run": first, "trainingJob": "j", "image": xgboost}},
 	}
 	expressions := make([]evaluation, len(cases))
 	for i, c := range cases {
@@ -193,8 +242,12 @@ func TestNoAnswerOfAWSBreaksWhatReadsIt(t *testing.T) {
 func TestTheEndpointGetsWhatItsStateCallsFor(t *testing.T) {
 	choice := decode(t, "plain").States["What does the endpoint need?"]
 	const (
-		wait, smoke, create, update, remove, gaveUp = "Wait for endpoint", "Smoke test", "Create endpoint", "Update endpoint", "Delete failed endpoint", "Explain"
-		superseded                                  = "Tell superseded"
+		wait, smoke, create, remove, gaveUp = "Wait for endpoint", "Smoke test", "Create endpoint", "Delete failed endpoint", "Explain"
+		// An update asks about autoscaling first.
+		update               = "Look at autoscaling"
+		goBack, back, rolled = "Anything to put back?", "Rolled back", "Rolled back"
+		// As many looks as fit into two hours, ever further apart.
+		most = 65
 	)
 	type look struct {
 		status, config string
@@ -202,57 +255,59 @@ func TestTheEndpointGetsWhatItsStateCallsFor(t *testing.T) {
 		looks          int
 	}
 	cases := []struct {
-		look          look
-		before, after string // where it goes before and after the run asked for "new"; "old" served before
-		error         string // of a failure after
+		look look
+		// where it goes before and after the run asked for "new", where "old" served before, and after it asked for "old" again
+		before, after, undoing string
+		error                  string // of a failure after
 	}{
-		{look{status: "Absent"}, create, gaveUp, "Deploy.EndpointGone"},
-		{look{status: "InService", config: "new"}, smoke, smoke, ""},
-		{look{status: "InService", config: "new", looks: 9999}, smoke, smoke, ""},
-		{look{status: "InService", config: "new", pending: true}, wait, wait, ""},
-		{look{status: "InService", config: "old"}, update, gaveUp, "Deploy.RolledBack"},
-		{look{status: "InService", config: "old", pending: true}, wait, wait, ""},
-		{look{status: "InService", config: "third"}, update, gaveUp, "Deploy.Replaced"},
-		{look{status: "InService", config: "ml-test-plain-20260101t020001z"}, superseded, superseded, ""},
-		{look{status: "InService", config: "ml-test-plain-20270101t000000z-a12"}, superseded, superseded, ""},
-		{look{status: "InService", config: "ml-test-plain-20270101t000000z", pending: true}, wait, wait, ""},
-		{look{status: "InService", config: "ml-test-plain-" + first + "-a2"}, update, gaveUp, "Deploy.Replaced"},
-		{look{status: "InService", config: "ml-test-plain-20251231t020000z"}, update, gaveUp, "Deploy.Replaced"},
-		{look{status: "InService", config: "ml-test-plainer-20270101t000000z"}, update, gaveUp, "Deploy.Replaced"},
-		{look{status: "InService", config: "ml-test-plain-20270101t000000z-by-hand"}, update, gaveUp, "Deploy.Replaced"},
-		{look{status: "InService"}, update, gaveUp, "Deploy.Replaced"},
-		{look{status: "Creating", config: "old"}, wait, wait, ""},
-		{look{status: "Creating", config: "new"}, wait, wait, ""},
-		{look{status: "Updating", config: "old", pending: true}, wait, wait, ""},
-		{look{status: "SystemUpdating", config: "old"}, wait, wait, ""},
-		{look{status: "RollingBack", config: "old"}, wait, wait, ""},
-		{look{status: "Deleting", config: "old"}, wait, wait, ""},
-		{look{status: "Throttled"}, wait, wait, ""},
-		{look{status: "Failed", config: "old"}, remove, gaveUp, "Deploy.EndpointFailed"},
-		{look{status: "Failed", config: "new"}, remove, gaveUp, "Deploy.EndpointFailed"},
-		{look{status: "OutOfService", config: "old"}, gaveUp, gaveUp, ""},
-		{look{status: "UpdateRollbackFailed", config: "new"}, gaveUp, gaveUp, ""},
-		{look{status: "Unreadable"}, gaveUp, gaveUp, ""},
-		{look{status: "SomethingNew", config: "new"}, gaveUp, gaveUp, ""},
-		{look{status: "Updating", config: "old", looks: 239}, wait, wait, ""},
-		{look{status: "Updating", config: "old", looks: 240}, gaveUp, gaveUp, "Deploy.TimedOut"},
-		{look{status: "InService", config: "new", pending: true, looks: 240}, gaveUp, gaveUp, "Deploy.TimedOut"},
-		{look{status: "InService", config: "old", looks: 240}, update, gaveUp, "Deploy.RolledBack"},
+		{look{status: "Absent"}, create, gaveUp, gaveUp, "Deploy.EndpointGone"},
+		{look{status: "InService", config: "new"}, smoke, smoke, gaveUp, ""},
+		{look{status: "InService", config: "new", looks: 9999}, smoke, smoke, gaveUp, ""},
+		{look{status: "InService", config: "new", pending: true}, wait, wait, wait, ""},
+		{look{status: "InService", config: "old"}, update, rolled, back, "Deploy.RolledBack"},
+		{look{status: "InService", config: "old", pending: true}, wait, wait, wait, ""},
+		{look{status: "InService", config: "third"}, update, gaveUp, gaveUp, "Deploy.Replaced"},
+		{look{status: "InService", config: "ml-test-plain-20270101t000000z"}, update, gaveUp, gaveUp, "Deploy.Replaced"},
+		{look{status: "InService"}, update, gaveUp, gaveUp, "Deploy.Replaced"},
+		{look{status: "Creating", config: "old"}, wait, wait, wait, ""},
+		{look{status: "Creating", config: "new"}, wait, wait, wait, ""},
+		{look{status: "Updating", config: "old", pending: true}, wait, wait, wait, ""},
+		{look{status: "SystemUpdating", config: "old"}, wait, wait, wait, ""},
+		{look{status: "RollingBack", config: "old"}, wait, wait, wait, ""},
+		{look{status: "Deleting", config: "old"}, wait, wait, wait, ""},
+		{look{status: "Throttled"}, wait, wait, wait, ""},
+		{look{status: "Failed", config: "old"}, remove, goBack, goBack, "Deploy.EndpointFailed"},
+		{look{status: "Failed", config: "new"}, remove, goBack, goBack, "Deploy.EndpointFailed"},
+		{look{status: "OutOfService", config: "old"}, gaveUp, gaveUp, gaveUp, "Deploy.NeedsAPerson"},
+		{look{status: "UpdateRollbackFailed", config: "new"}, gaveUp, gaveUp, gaveUp, "Deploy.NeedsAPerson"},
+		{look{status: "Unreadable"}, gaveUp, gaveUp, gaveUp, ""},
+		{look{status: "SomethingNew", config: "new"}, gaveUp, gaveUp, gaveUp, ""},
+		{look{status: "Updating", config: "old", looks: most - 1}, wait, wait, wait, ""},
+		{look{status: "Updating", config: "old", looks: most}, gaveUp, gaveUp, gaveUp, "Deploy.TimedOut"},
+		{look{status: "InService", config: "new", pending: true, looks: most}, gaveUp, gaveUp, gaveUp, "Deploy.TimedOut"},
+		{look{status: "InService", config: "old", looks: most}, update, rolled, back, "Deploy.RolledBack"},
+	}
+	modes := []map[string]any{
+		{"asked": false, "putBack": false, "wanted": "new"},
+		{"asked": true, "putBack": false, "wanted": "new"},
+		{"asked": true, "putBack": true, "wanted": "old"},
 	}
 	var expressions []evaluation
 	for _, c := range cases {
-		for _, asked := range []bool{false, true} {
+		for _, mode := range modes {
+			variables := map[string]any{
+				"run": first, "config": "new", "previousConfig": "old", "looks": c.look.looks,
+				"endpoint": map[string]any{"status": c.look.status, "config": c.look.config, "pending": c.look.pending, "reason": ""},
+			}
+			maps.Copy(variables, mode)
 			for _, way := range choice.Choices {
-				expressions = append(expressions, evaluation{Expression: way.Condition, Variables: map[string]any{
-					"run": first, "job": "new", "previousConfig": "old", "asked": asked, "looks": c.look.looks,
-					"endpoint": map[string]any{"status": c.look.status, "config": c.look.config, "pending": c.look.pending, "reason": ""},
-				}})
+				expressions = append(expressions, evaluation{Expression: way.Condition, Variables: variables})
 			}
 		}
 	}
 	done := evaluate(t, expressions)
 	for _, c := range cases {
-		for _, asked := range []bool{false, true} {
+		for i, want := range []string{c.before, c.after, c.undoing} {
 			next, failure := choice.Default, choice.Assign
 			for i, way := range choice.Choices {
 				if done[i].Error != "" {
@@ -264,79 +319,18 @@ func TestTheEndpointGetsWhatItsStateCallsFor(t *testing.T) {
 				}
 			}
 			done = done[len(choice.Choices):]
-			want, name := c.before, ""
-			if asked {
-				want, name = c.after, c.error
-			}
 			if next != want {
-				t.Errorf("%+v, asked %v: %s, want %s", c.look, asked, next, want)
+				t.Errorf("%+v, %v: %s, want %s", c.look, modes[i], next, want)
 			}
 			f, _ := failure["failure"].(map[string]any)
-			if name != "" && f["error"] != name {
-				t.Errorf("%+v, asked %v: the failure is %v, want %s", c.look, asked, f["error"], name)
+			if i == 1 && c.error != "" && f["error"] != c.error {
+				t.Errorf("%+v: the failure is %v, want %s", c.look, f["error"], c.error)
 			}
 		}
 	}
-	for _, state := range []string{create, update} {
+	for _, state := range []string{create, "Update endpoint"} {
 		if got := decode(t, "plain").States[state].Assign; got["asked"] != true || got["looks"] != 0.0 {
 			t.Errorf("%s assigns %v: it has asked, and the looks after are counted anew", state, got)
-		}
-	}
-}
-
-// Step Functions sends it as JSON, so in quotes: nothing in it may need escaping, and blanks keep the quotes off the numbers.
-func TestTheSmokeTestsRowIsLibsvmBetweenBlanks(t *testing.T) {
-	row := decode(t, "plain").States["Smoke test"].Arguments["Body"].(string)
-	cases := []struct{ name, body, want string }{
-		{"two features", "0.9,-1e-05", " 0:0.9 1:-1e-05 "},
-		{"a single feature", "7", " 0:7 "},
-		{"missing features keep their columns", ",1,", " 0:nan 1:1 2:nan "},
-	}
-	var expressions []evaluation
-	for _, c := range cases {
-		input := map[string]any{"smoke": map[string]any{"contentType": "text/csv", "body": c.body}}
-		expressions = append(expressions, evaluation{Expression: row, States: map[string]any{
-			"context": map[string]any{"Execution": map[string]any{"Input": input}},
-		}})
-	}
-	done := evaluate(t, expressions)
-	for i, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			if done[i].Error != "" || done[i].Value != c.want {
-				t.Errorf("the row is %q (%s), want %q", done[i].Value, done[i].Error, c.want)
-			}
-		})
-	}
-}
-
-func TestOnlyOneFiniteNumberIsAnAnswer(t *testing.T) {
-	d := decode(t, "plain")
-	isNumber := d.States["A finite number?"].Choices[0].Condition
-	cases := map[string]bool{
-		"0": true, "1": true, "-1": true, "0.8752604126930237": true, "-0.5": true, "1e5": true, "1.5E-7": true, "1e+99": true,
-		strings.Repeat("9", 101): true,
-
-		"": false, " ": false, "nan": false, "NaN": false, "inf": false, "-Infinity": false, "null": false, "true": false, "1e999": false,
-		"0x10": false, "05": false, "1.": false, ".5": false, "+1": false, "--1": false, "1,2": false, "1 2": false, "1\n2": false, "1_000": false,
-		"[0.5]": false, `{"score":0.5}`: false, "0.5 ": false, strings.Repeat("9", 400): false, "１": false,
-	}
-	var answers []string
-	var expressions []evaluation
-	for answer := range cases {
-		answers = append(answers, answer)
-		variables := map[string]any{"answer": answer}
-		expressions = append(expressions,
-			evaluation{Expression: isNumber, Variables: variables},
-			evaluation{Expression: "{% $number($answer) %}", Variables: variables})
-	}
-	done := evaluate(t, expressions)
-	for i, answer := range answers {
-		accepted, read := done[2*i], done[2*i+1]
-		if accepted.Error != "" || accepted.Value != cases[answer] {
-			t.Errorf("%q is accepted: %v %s, want %v", answer, accepted.Value, accepted.Error, cases[answer])
-		}
-		if cases[answer] && read.Error != "" {
-			t.Errorf("%q is accepted, and can't be read: %s", answer, read.Error)
 		}
 	}
 }
@@ -351,43 +345,36 @@ func TestWhateverAWSSaysOfAFailureIsExplained(t *testing.T) {
 	cases := []struct {
 		name, step, error, cause string
 		wantError, wantWhy       string // parts of them
-		advice                   string
 	}{
-		{"a failed job", "Train", "States.TaskFailed", job("AlgorithmError: label must be 0 or 1, exit code: 1"), "AlgorithmError", "AlgorithmError: label must be 0 or 1, exit code: 1", "Correct the query"},
-		{"a reason with quotes, backslashes and lines", "Train", "States.TaskFailed", job("ClientError: \"a\\b\"\nnext line"), "ClientError", `ClientError: "a\b" next line`, "can't read its data"},
-		{"a cause that was cut off after the reason", "Train", "States.TaskFailed", job("CapacityError: none left")[:200], "CapacityError", "CapacityError: none left", "no free ml.m5.large"},
-		{"a cause that was cut off in the reason", "Train", "States.TaskFailed", job("AlgorithmError: " + strings.Repeat("x", 900))[:300], "AlgorithmError", "AlgorithmError: xxx", "Correct the query"},
-		{"an empty reason", "Train", "States.TaskFailed", job(""), "States.TaskFailed", `"FailureReason":""`, "Nothing was deployed"},
-		{"a reason as long as SageMaker allows", "Train", "States.TaskFailed", job("InternalServerError: " + strings.Repeat("é", 1003)), "InternalServerError", "ééé", "Nothing was deployed"},
-		{"a job that was stopped", "Train", "States.TaskFailed", `{"TrainingJobStatus":"Stopped","SecondaryStatus":"Stopped"}`, "Train.Stopped", "the training job was stopped", "A person stopped the job"},
-		{"a text that looks like JSON", "Deploy", "X", "{", "X", "{", "Correct what the text names"},
-		{"no text", "Create model", "X", "", "X", "", "SageMaker refuses to register it"},
-		{"a denied call", "Publish signature", "S3.S3Exception", "AccessDenied: no", "S3.S3Exception", "AccessDenied", "deploy the stack again"},
-		{"a very long text", "Smoke test", "X", strings.Repeat("long ", 50_000), "X", "long long", "To serve the model before it again"},
-		{"a text in other scripts", "Deploy", "X", "失敗しました ¿qué? 🙂", "X", "失敗しました", "Correct what the text names"},
-		{"a step that nobody has", "Elsewhere", "X", "y", "X", "y", "Correct what the text names"},
+		{"a failed job", "Train", "States.TaskFailed", job("AlgorithmError: label must be 0 or 1, exit code: 1"), "AlgorithmError", "AlgorithmError: label must be 0 or 1, exit code: 1"},
+		{"a reason with quotes, backslashes and lines", "Train", "States.TaskFailed", job("ClientError: \"a\\b\"\nnext line"), "ClientError", `ClientError: "a\b" next line`},
+		{"a cause that was cut off after the reason", "Train", "States.TaskFailed", job("CapacityError: none left")[:200], "CapacityError", "CapacityError: none left"},
+		{"a cause that was cut off in the reason", "Train", "States.TaskFailed", job("AlgorithmError: " + strings.Repeat("x", 900))[:300], "AlgorithmError", "AlgorithmError: xxx"},
+		{"an empty reason", "Train", "States.TaskFailed", job(""), "States.TaskFailed", `"FailureReason":""`},
+		{"a reason as long as SageMaker allows", "Train", "States.TaskFailed", job("InternalServerError: " + strings.Repeat("é", 1003)), "InternalServerError", "ééé"},
+		{"a job that was stopped", "Train", "States.TaskFailed", `{"TrainingJobStatus":"Stopped","SecondaryStatus":"Stopped"}`, "Train.Stopped", "the training job was stopped"},
+		{"a function's error", "Decide", "wrapError", `{"errorMessage":"reading \"x\": no","errorType":"wrapError"}`, "Function.Failed", `reading "x": no`},
+		{"a text that looks like JSON", "Deploy", "X", "{", "X", "{"},
+		{"no text", "Create model", "X", "", "X", ""},
+		{"a denied call", "Publish signature", "S3.S3Exception", "AccessDenied: no", "S3.S3Exception", "AccessDenied"},
+		{"a very long text", "Smoke test", "X", strings.Repeat("long ", 50_000), "X", "long long"},
+		{"a text in other scripts", "Deploy", "X", "失敗しました ¿qué? 🙂", "X", "失敗しました"},
+		{"a step that nobody has", "Elsewhere", "X", "y", "X", "y"},
 	}
 	var expressions []evaluation
 	for _, c := range cases {
-		variables := map[string]any{"failure": map[string]any{"step": c.step, "error": c.error, "cause": c.cause}}
-		for _, name := range []string{"why", "error"} {
-			expressions = append(expressions, evaluation{Expression: d.States["Explain"].Assign[name].(string), Variables: variables})
-		}
-	}
-	explained := evaluate(t, expressions)
-	expressions = nil
-	for i, c := range cases {
-		expressions = append(expressions, evaluation{Expression: d.States["Advise"].Assign["advice"].(string), Variables: map[string]any{
-			"failure": map[string]any{"step": c.step}, "why": explained[2*i].Value, "error": explained[2*i+1].Value,
+		expressions = append(expressions, evaluation{Expression: d.States["Explain"].Assign["failure"].(string), Variables: map[string]any{
+			"failure": map[string]any{"step": c.step, "error": c.error, "cause": c.cause},
+			"putBack": false, "outcome": "", "previousConfig": "", "undone": map[string]any{},
 		}})
 	}
-	advised := evaluate(t, expressions)
-	for i, c := range cases {
+	for i, e := range evaluate(t, expressions) {
+		c := cases[i]
 		t.Run(c.name, func(t *testing.T) {
-			for what, e := range map[string]evaluation{"why": explained[2*i], "error": explained[2*i+1], "advice": advised[i]} {
-				want := map[string]string{"why": c.wantWhy, "error": c.wantError, "advice": c.advice}[what]
-				if got := fmt.Sprint(e.Value); e.Error != "" || !strings.Contains(got, want) || len([]rune(got)) > 2000 {
-					t.Errorf("the %s is %.300s %s, want %q in it", what, got, e.Error, want)
+			got, _ := e.Value.(map[string]any)
+			for member, want := range map[string]string{"step": c.step, "error": c.wantError, "cause": c.wantWhy} {
+				if said := fmt.Sprint(got[member]); e.Error != "" || !strings.Contains(said, want) || len([]rune(said)) > 2000 {
+					t.Errorf("the %s is %.300s %s, want %q in it", member, said, e.Error, want)
 				}
 			}
 		})

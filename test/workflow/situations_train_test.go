@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
@@ -252,6 +253,14 @@ var jobSituations = []jobSituation{
 	{
 		name: "a first model that is good enough is scored, registered and put into service", pipeline: "sfirst", props: gated(byAUC),
 		want: jobOutcome{trained: "a1", scored: "c1", says: []string{"auc"}, check: checkPackage("Approved")},
+	},
+	{
+		name: "with a key, jobs, scores and endpoints are sealed, and all goes as without", pipeline: "gatedkey",
+		props: func(stack awscdk.Stack, p *constructs.WorkflowProps) {
+			p.Gate = &byAUC
+			p.EncryptionKey = awskms.Key_FromKeyArn(stack, jsii.String("Key"), jsii.String(keyARN))
+		},
+		want: jobOutcome{trained: "a1", scored: "c1"},
 	},
 	{
 		name: "a model that misses the gate's threshold is not put into service", pipeline: "sbad",
