@@ -344,3 +344,18 @@ func TestASeedIsTheRuns(t *testing.T) {
 		t.Fatalf("got %d and %d", a, b)
 	}
 }
+
+// What a batch transform writes comes from outside: whatever it is, a row is two finite numbers or an error that shows nothing of it.
+func FuzzLines(f *testing.F) {
+	for _, line := range []string{"1,0.5", "0,1e-7\r", "1,nan", "1,0.5,3", "", ",", "1,0x1p-2", "2,1", "\xff,\xfe"} {
+		f.Add([]byte(line))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		for _, task := range []pipeline.Task{pipeline.Binary, pipeline.Regression} {
+			label, score, err := parse(line, task)
+			if err == nil && (math.IsNaN(label) || math.IsNaN(score) || math.IsInf(label, 0) || math.IsInf(score, 0) || task == pipeline.Binary && label != 0 && label != 1) {
+				t.Fatalf("%q is %v and %v", line, label, score)
+			}
+		}
+	})
+}
