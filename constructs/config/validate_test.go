@@ -299,7 +299,7 @@ func TestEveryMistakeIsNamedWithItsPathItsValueAndItsRemedy(t *testing.T) {
 		"a reminder after the time is up":         {edits{env + "approval", `{"timeoutHours": 24}`}, env + "approval.remindHours", "got 24, with 24 for timeoutHours", "at most 23"},
 		"an approval that waits for a month":      {edits{env + "approval", `{"timeoutHours": 720}`}, env + "approval.timeoutHours", "got 720", "two weeks"},
 		"clocks that are read at half minutes":    {edits{env + "clockSeconds", `90`}, env + "clockSeconds", "got 90", "a multiple of 60"},
-		"an outcome that isn't one":               {edits{env + "notify.outcomes", `["failed", "sucess"]`}, env + "notify.outcomes[1]", `got "sucess"`, "failed"},
+		"an outcome that isn't one":               {edits{env + "notify.outcomes", `["failed", "done"]`}, env + "notify.outcomes[1]", `got "done"`, "failed"},
 		"an outcome twice":                        {edits{env + "notify.outcomes", `["failed", "failed"]`}, env + "notify.outcomes[1]", "a second time", "take one of them out"},
 
 		// Training and endpoint
