@@ -101,6 +101,38 @@ func TestAQuotaInUseIsFreeWhenTheJobHasEnded(t *testing.T) {
 	}
 }
 
+func TestTheInstancesOfEndpointsCountFromTheirCreation(t *testing.T) {
+	if err := local.emulator.SetQuota(t.Context(), "ml.c5.4xlarge for endpoint usage", 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := local.emulator.OrderFault(t.Context(), emulator.Fault{
+		Outcome: emulator.EndpointSlow, Seconds: 2, Match: map[string]string{"EndpointName": "counted"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	deployableOn(t, "counted", servable(t), types.ProductionVariantInstanceTypeMlC54xlarge)
+	create := func(name string) error {
+		_, err := local.sm.CreateEndpoint(t.Context(), &sagemaker.CreateEndpointInput{EndpointName: aws.String(name), EndpointConfigName: aws.String("counted")})
+		return err
+	}
+	if err := create("counted"); err != nil {
+		t.Fatal(err)
+	}
+	if err := create("counted-too"); err != nil {
+		t.Fatal(err)
+	}
+	const full = "is 2 Instances, with current utilization of 2 Instances and a request delta of 1 Instances."
+	wantError(t, create("counted-in-vain"), "ResourceLimitExceeded", full)
+	awaitEndpoint(t, "counted", types.EndpointStatusInService)
+	_, err := local.sm.UpdateEndpointWeightsAndCapacities(t.Context(), &sagemaker.UpdateEndpointWeightsAndCapacitiesInput{
+		EndpointName:                aws.String("counted"),
+		DesiredWeightsAndCapacities: []types.DesiredWeightAndCapacity{{VariantName: aws.String("primary"), DesiredInstanceCount: aws.Int32(2)}},
+	})
+	wantError(t, err, "ResourceLimitExceeded", full)
+	_, err = local.sm.UpdateEndpoint(t.Context(), &sagemaker.UpdateEndpointInput{EndpointName: aws.String("counted"), EndpointConfigName: aws.String("counted")})
+	wantError(t, err, "ResourceLimitExceeded", full)
+}
+
 func TestAQuotaHasAWSsName(t *testing.T) {
 	err := local.emulator.SetQuota(t.Context(), "ml.m5.large for training", 1)
 	if err == nil || !strings.Contains(err.Error(), `"ml.m5.large for training job usage"`) {

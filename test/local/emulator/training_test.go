@@ -199,6 +199,9 @@ func TestASpotJobTellsWhatItWaitsFor(t *testing.T) {
 	if out.TrainingJobStatus != types.TrainingJobStatusCompleted || !aws.ToBool(out.EnableManagedSpotTraining) || out.CheckpointConfig == nil {
 		t.Errorf("the job ended %s (spot %v, checkpoints %v): %s", out.TrainingJobStatus, aws.ToBool(out.EnableManagedSpotTraining), out.CheckpointConfig, aws.ToString(out.FailureReason))
 	}
+	if got := keys(t, "checkpoints/spot/"); !slices.Equal(got, []string{"xgboost-checkpoint_0.ubj"}) {
+		t.Errorf("it left the checkpoints %v, want the one of the first round", got)
+	}
 }
 
 func TestAJobEndsForItsTimeLimitByOrder(t *testing.T) {

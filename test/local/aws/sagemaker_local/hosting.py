@@ -127,8 +127,9 @@ class Hosting:
                 raise aws_error("endpoint-exists", arn=arn)
             version = self._version(name, request["EndpointConfigName"])
             version.plan(request.get("DeploymentConfig"))
-            self._check_quotas(version)
+            self._check_quotas(version.instances())
             endpoint = _Endpoint(name, arn, version.config_name, request)
+            endpoint.starting = version
             self._endpoints[name] = endpoint
             self._tags.register(arn, request.get("Tags"))
         self._change(self._create, endpoint, version)
@@ -145,7 +146,7 @@ class Hosting:
             retained = endpoint.last_deployment if request.get("RetainDeploymentConfig") else None
             deployment = request.get("DeploymentConfig") or retained
             plan = version.plan(deployment)
-            self._check_quotas(version)
+            self._check_quotas(version.instances())
             if request.get("RetainAllVariantProperties"):
                 version.retain(endpoint.serving, {p["VariantPropertyType"] for p in request.get("ExcludeRetainedVariantProperties", [])})
             endpoint.enter("Updating")
@@ -159,7 +160,7 @@ class Hosting:
         with self._lock:
             endpoint = self._find(self._endpoints, "endpoint", request["EndpointName"])
             self._check_updatable(endpoint)
-            changes = {}
+            changes, more = {}, collections.Counter()
             for desired in request["DesiredWeightsAndCapacities"]:
                 variant = next((v for v in endpoint.serving.variants if v["VariantName"] == desired["VariantName"]), None)
                 if variant is None:
@@ -168,6 +169,9 @@ class Hosting:
                     raise ValidationError("The local SageMaker does not change a ServerlessConfig but by UpdateEndpoint.")
                 changes[variant["VariantName"]] = {
                     member: desired[wanted] for wanted, member in _DESIRED.items() if wanted in desired}
+                count = variant.get("InitialInstanceCount", 0)
+                more[variant.get("InstanceType")] += desired.get("DesiredInstanceCount", count) - count
+            self._check_quotas(more)
             endpoint.enter("Updating")
             endpoint.request = request
         self._change(self._resize, endpoint, changes)
@@ -267,15 +271,15 @@ class Hosting:
         if endpoint.status != "InService" or endpoint.serving is None:
             raise aws_error("endpoint-not-updatable", arn=endpoint.arn, status=endpoint.status)
 
-    def _check_quotas(self, version):
-        """The instances of the new version beside all that are in use: an update has both for a while."""
-        used, wanted = collections.Counter(), collections.Counter()
+    def _check_quotas(self, wanted):
+        """wanted instances, by type, beside all that are in use: an update has both the old and the new for a while."""
+        used = collections.Counter()
         for endpoint in self._endpoints.values():
-            for v in (endpoint.serving, endpoint.pending):
-                used.update(v.instances() if v is not None else {})
-        wanted.update(version.instances())
+            for version in (endpoint.serving, endpoint.pending, endpoint.starting):
+                used.update(version.instances() if version is not None else {})
         for instance, count in wanted.items():
-            self._quotas.check(instance, quotas.ENDPOINT, used[instance], count)
+            if count > 0:
+                self._quotas.check(instance, quotas.ENDPOINT, used[instance], count)
 
     def _check_change(self, endpoint, version):
         """Refuses what AWS does not change: the developer guide, "Serverless Inference" and "Automatic Scaling"."""
@@ -305,10 +309,11 @@ class Hosting:
         except CannotServe as failure:
             version.stop()
             with self._lock:
+                endpoint.starting = None
                 endpoint.enter("Failed", str(failure))
             return
         with self._lock:
-            endpoint.serving = version
+            endpoint.serving, endpoint.starting = version, None
             endpoint.enter("InService")
 
     def _update(self, endpoint, version, plan):
@@ -416,6 +421,7 @@ class _Endpoint:
     def __init__(self, name, arn, config_name, request):
         self.name, self.arn, self.config_name, self.request = name, arn, config_name, request
         self.serving = None  # the version that answers
+        self.starting = None  # the first version, until it answers
         self.pending = None  # the version of an update in progress
         self.pending_since = None
         self.pending_status = "Creating"

@@ -16,6 +16,8 @@ logger = logging.getLogger("sagemaker.training")
 
 # The API reference: MaxRuntimeInSeconds is a day unless the request says otherwise.
 DEFAULT_MAX_RUNTIME_SECONDS = 86_400
+# The API reference, CheckpointConfig.
+OPT_ML, CHECKPOINTS = "/opt/ml", "/opt/ml/checkpoints"
 # The developer guide, Managed Spot Training: built-in algorithms without checkpoints wait an hour at most.
 MOST_WAIT_WITHOUT_CHECKPOINTS = 3600
 # The API reference: the first 1,024 characters of /opt/ml/output/failure become the FailureReason.
@@ -57,6 +59,8 @@ class Training:
                 raise ValidationError(f"1 validation error detected: {apimodel.must_not_be_null(member)}")
         request.setdefault("StoppingCondition", {}).setdefault("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_SECONDS)
         _check_spot(request)
+        if not os.path.normpath(request.get("CheckpointConfig", {}).get("LocalPath", CHECKPOINTS)).startswith(OPT_ML + "/"):
+            raise ValidationError("The local SageMaker keeps checkpoints below /opt/ml only.")
         _check_resources(request)
         name = request["TrainingJobName"]
         arn = self._tags.arn("training-job", name)
@@ -156,6 +160,7 @@ class Training:
             return
         job.enter("Training")
         exit_code, timed_out = job.train()
+        job.save_checkpoints(self._s3)
         if exit_code != 0 and not timed_out and not job.stopping.is_set():
             raise _Failure(job.failure(exit_code))
         job.enter("Uploading")
@@ -330,6 +335,13 @@ class _Job:
                 "RecordWrapperType": channel.get("RecordWrapperType", "None"),
             }
         host = "algo-1"
+        checkpoints = self.request.get("CheckpointConfig")
+        if checkpoints:
+            os.makedirs(self._checkpoints())
+            for uri, path in s3.inputs({"S3DataType": "S3Prefix", "S3Uri": checkpoints["S3Uri"].rstrip("/") + "/"}):
+                s3.download(uri, os.path.join(self._checkpoints(), path))
+            with open(os.path.join(config, "checkpointconfig.json"), "w", encoding="utf-8") as f:
+                json.dump({"LocalPath": self._checkpoints()}, f)
         for name, value in (
             ("hyperparameters.json", self.request.get("HyperParameters", {})),
             ("inputdataconfig.json", channels),
@@ -347,6 +359,20 @@ class _Job:
                 if not target.startswith(folder + os.sep):
                     raise storage.StorageError(f"{uri} would be written outside of its channel")
                 s3.download(uri, target)
+
+    def _checkpoints(self):
+        """The folder that is kept in S3: below /opt/ml, which is elsewhere here."""
+        local = self.request["CheckpointConfig"].get("LocalPath", CHECKPOINTS)
+        return os.path.join(self.opt_ml, os.path.relpath(local, OPT_ML))
+
+    def save_checkpoints(self, s3):
+        """Writes what the container left in the folder of checkpoints, also if it failed. SageMaker does so while it runs."""
+        if "CheckpointConfig" not in self.request:
+            return
+        for root, _, files in os.walk(self._checkpoints()):
+            for name in files:
+                path = os.path.join(root, name)
+                s3.upload(path, f"{self.request['CheckpointConfig']['S3Uri'].rstrip('/')}/{os.path.relpath(path, self._checkpoints())}", {})
 
     def train(self):
         """Runs the container. Gives its exit code, and whether its time was over."""

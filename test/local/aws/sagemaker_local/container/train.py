@@ -66,6 +66,11 @@ def train(base):
         watched.append((validation, "validation"))
 
     callbacks = [xgboost.callback.EvaluationMonitor()]
+    checkpoints = os.path.join(config, "checkpointconfig.json")
+    if os.path.exists(checkpoints):
+        # As the image: one checkpoint, after the first round, by a name that it does not look for when it starts. A job that
+        # lost its machine begins anew.
+        callbacks.append(xgboost.callback.TrainingCheckPoint(_read_json(checkpoints)["LocalPath"], name="xgboost-checkpoint", interval=0))
     metrics = parameters.get("eval_metric")
     if early_stopping_rounds and validation is not None and metrics:
         callbacks.append(xgboost.callback.EarlyStopping(
