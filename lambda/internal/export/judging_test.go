@@ -315,6 +315,75 @@ func TestAVerdictIsMadeOnce(t *testing.T) {
 	})
 }
 
+// What an attempt with another dataset judged, and didn't commit, says nothing of the run.
+func TestARunThatIsPlannedAnewIsJudgedAnew(t *testing.T) {
+	table := labelled(t)
+	bubble(t, func(t *testing.T) {
+		d := deploy(t, judged(table))
+		addAmounts(t, table, 500)
+		p := d.process(nil)
+		p.client.Before = func(c memory.Call) memory.Fault {
+			if strings.HasSuffix(c.Key, "window.json") {
+				return memory.CrashBefore
+			}
+			return 0
+		}
+		if err := p.invoke(func(ctx context.Context, e *export.Exporter) error {
+			_, err := e.Run(ctx, event(at(0)), "first")
+			return err
+		}); !errors.Is(err, memory.ErrCrashed) {
+			t.Fatalf("got %v", err)
+		}
+		change(t, "UPDATE "+table+" SET Amount = 50")
+		d.spec.Dataset.Split.Salt = "another"
+		if got := d.run(at(0), nil); got.Outcome != export.Committed {
+			t.Fatalf("got %+v", got)
+		}
+		v, err := verdict.Decode(d.get(verdict.Key("orders", run.NewID(at(0)))))
+		if c := d.newest(); err != nil || v.Decision != verdict.Accepted || v.PlanETag != c.Plan.ETag {
+			t.Fatalf("got %+v, %v of %+v", v, err, c.Plan)
+		}
+	})
+}
+
+// Two attempts at a run judge it at one time: one verdict is written, and both go by it.
+func TestTwoAttemptsHaveOneVerdict(t *testing.T) {
+	everyStep(t, load{name: "judged", prepare: func(t *testing.T) scenario { return scenario{spec: judged(labelled(t))} }}, 0, func(t *testing.T, begin scenario, s *strike) {
+		reached, resume := make(chan struct{}), make(chan struct{})
+		s.do = func() {
+			close(reached)
+			<-resume
+		}
+		d := begin.deploy(t)
+		addAmounts(t, begin.spec.Source.Table, 500, 40)
+		var late, other export.Result
+		ended := make(chan error, 1)
+		go func() {
+			ended <- d.process(s).invoke(func(ctx context.Context, e *export.Exporter) (err error) {
+				late, err = e.Run(ctx, event(at(0)), "zombie")
+				return err
+			})
+		}()
+		select {
+		case <-reached:
+			other = d.run(at(0), nil)
+			close(resume)
+			d.must(<-ended)
+		case err := <-ended:
+			d.must(err)
+			other = d.run(at(0), nil)
+		}
+		if late.Outcome != export.Rejected || other.Outcome != export.Rejected || len(d.executions) > 0 {
+			t.Fatalf("%s: %+v and %+v", s, late, other)
+		}
+		c := d.check(s, false, 1, 2)[0]
+		stored, err := objects.NewBucket(d.s3.Client(), "data", "", 1).Read(t.Context(), verdict.Key("orders", c.Run))
+		if err != nil || stored.VersionID != c.Verdict.VersionID {
+			t.Fatalf("%s: the manifest names version %s of the verdict, and %s is there, %v", s, c.Verdict.VersionID, stored.VersionID, err)
+		}
+	})
+}
+
 func TestARejectedRunWithoutRowsToTestOnIsRejectedAllTheSame(t *testing.T) {
 	table := labelled(t)
 	bubble(t, func(t *testing.T) {
