@@ -87,7 +87,7 @@ func (f *flow) endpointConfig(name string) map[string]any {
 
 // capturePrefix is where the endpoint writes what it is asked and answers: SageMaker adds endpoint, variant and hour. It ends with a
 // slash.
-func (f *flow) capturePrefix() string { return f.props.Pipeline + "/captured/" }
+func (f *flow) capturePrefix() string { return f.props.Pipeline + "/capture/" }
 
 // capturePermissions are what the model's role needs to write there. Source: the SageMaker developer guide, "Capture data from
 // real-time endpoint".

