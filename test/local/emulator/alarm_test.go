@@ -8,14 +8,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 )
 
-// putAgeAlarm alarms on the age of one pipeline's clock, in periods of a second here.
+// putAgeAlarm alarms on the age of one pipeline's clock, in periods of three seconds here.
 func putAgeAlarm(t *testing.T, client *cloudwatch.Client, pipeline, missing string) {
 	t.Helper()
 	if _, err := client.PutMetricAlarm(t.Context(), &cloudwatch.PutMetricAlarmInput{
 		AlarmName: aws.String("age-" + pipeline), Namespace: aws.String("Ages"), MetricName: aws.String("TickAge"),
 		Dimensions:         []types.Dimension{{Name: aws.String("Pipeline"), Value: aws.String(pipeline)}},
 		ComparisonOperator: types.ComparisonOperatorGreaterThanThreshold, Threshold: aws.Float64(100), EvaluationPeriods: aws.Int32(1),
-		Period: aws.Int32(10), Statistic: types.StatisticMaximum, TreatMissingData: aws.String(missing),
+		Period: aws.Int32(30), Statistic: types.StatisticMaximum, TreatMissingData: aws.String(missing),
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -20,10 +20,10 @@ import (
 func canary(alarms ...string) *types.DeploymentConfig {
 	config := &types.DeploymentConfig{BlueGreenUpdatePolicy: &types.BlueGreenUpdatePolicy{
 		TrafficRoutingConfiguration: &types.TrafficRoutingConfig{
-			Type: types.TrafficRoutingConfigTypeCanary, WaitIntervalInSeconds: aws.Int32(10),
+			Type: types.TrafficRoutingConfigTypeCanary, WaitIntervalInSeconds: aws.Int32(20),
 			CanarySize: &types.CapacitySize{Type: types.CapacitySizeTypeCapacityPercent, Value: aws.Int32(50)},
 		},
-		TerminationWaitInSeconds: aws.Int32(5),
+		TerminationWaitInSeconds: aws.Int32(20),
 	}}
 	for _, name := range alarms {
 		if config.AutoRollbackConfiguration == nil {
@@ -186,7 +186,7 @@ func TestAnEndpointCanBePutIntoAStatusForAWhile(t *testing.T) {
 	createEndpoint(t, "for-a-while", "for-a-while")
 	awaitEndpoint(t, "for-a-while", types.EndpointStatusInService)
 	if err := local.emulator.OrderFault(t.Context(), emulator.Fault{
-		Outcome: emulator.EndpointStatus, EndpointStatus: "SystemUpdating", Seconds: 0.5, Match: map[string]string{"EndpointName": "for-a-while"},
+		Outcome: emulator.EndpointStatus, EndpointStatus: "SystemUpdating", Seconds: 4, Match: map[string]string{"EndpointName": "for-a-while"},
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -369,8 +369,7 @@ func TestStoppingAnExecutionStopsItsTransform(t *testing.T) {
 		t.Errorf("the execution is %s, want ABORTED", out.Status)
 	}
 	_, err := local.s3.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(bucket), Key: aws.String("scores/states-transform-abort/a.csv.out")})
-	var missing *s3types.NotFound
-	if !errors.As(err, &missing) {
+	if _, missing := errors.AsType[*s3types.NotFound](err); !missing {
 		t.Errorf("a stopped job wrote an output: %v", err)
 	}
 }
