@@ -104,8 +104,8 @@ type RetrainingPipelineProps struct {
 	// LogRetention of the log groups.
 	// Default: 30 days.
 	LogRetention awslogs.RetentionDays
-	// RemovalPolicy of the log groups, and of the group of model packages in the registry. Models, configs and the endpoint are the
-	// workflow's: no deletion of a stack reaches them.
+	// RemovalPolicy of the log groups, of the group of model packages in the registry, and of the role that the endpoint runs as.
+	// Models, configs and the endpoint are the workflow's: no deletion of a stack reaches them.
 	// Default: they stay.
 	RemovalPolicy awscdk.RemovalPolicy
 }
@@ -254,7 +254,7 @@ func (p *RetrainingPipeline) addWorkflow(props *RetrainingPipelineProps) {
 		ModelPackageGroupName:        &p.Name,
 		ModelPackageGroupDescription: jsii.String("Models of " + props.Spec.Pipeline + ", with their metrics and where their data comes from"),
 	})
-	p.ModelPackages.ApplyRemovalPolicy(orRetain(props.RemovalPolicy), nil)
+	p.ModelPackages.ApplyRemovalPolicy(outliving(props.RemovalPolicy), nil)
 	p.Evaluate = NewEvaluate(this, "Evaluate", &EvaluateProps{
 		Name:          p.Name + "-evaluate",
 		Spec:          props.Spec,
@@ -277,6 +277,17 @@ func (p *RetrainingPipeline) addWorkflow(props *RetrainingPipelineProps) {
 	})
 	p.Workflow = NewWorkflow(this, "Workflow", p.workflow(props))
 	p.Workflow.Construct.Node().AddDependency(p.ModelPackages)
+	// An endpoint reads its model as this role, and again with each machine that SageMaker replaces or adds.
+	p.Workflow.ModelRole.ApplyRemovalPolicy(outliving(props.RemovalPolicy))
+}
+
+// outliving is the policy of what is still needed when its stack is gone. What a first deployment made that failed, it takes back: the
+// next would find a name taken.
+func outliving(policy awscdk.RemovalPolicy) awscdk.RemovalPolicy {
+	if orRetain(policy) == awscdk.RemovalPolicy_RETAIN {
+		return awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE
+	}
+	return policy
 }
 
 func (p *RetrainingPipeline) workflow(props *RetrainingPipelineProps) *WorkflowProps {

@@ -86,7 +86,7 @@ func TestTheDoctorComesWithEachDeployment(t *testing.T) {
 
 var statefulTypes = []string{
 	"AWS::EC2::Subnet", "AWS::EC2::VPC", "AWS::KMS::Key", "AWS::RDS::DBInstance", "AWS::S3::Bucket", "AWS::SNS::Topic",
-	"AWS::SecretsManager::Secret",
+	"AWS::SageMaker::ModelPackageGroup", "AWS::SecretsManager::Secret",
 }
 
 func TestStatefulResourcesKeepTheirLogicalIDs(t *testing.T) {
@@ -105,9 +105,12 @@ func TestStatefulResourcesKeepTheirLogicalIDs(t *testing.T) {
 			}
 		}
 		slices.Sort(got)
-		var want []string // a pipeline's stack holds nothing that can't be made again
-		if stack == "Foundation" {
+		want := []string{"AWS::SageMaker::ModelPackageGroup PipelineModelPackagesD38B0553"} // else a pipeline's stack holds nothing that can't be made again
+		switch stack {
+		case "Foundation":
 			want = stateful[environment]
+		case onlyExports:
+			want = nil
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("the stateful resources are\n\t%s\nwant\n\t%s\nCloudFormation would replace what changed its id, and lose what it holds", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
@@ -362,7 +365,7 @@ func TestAnEndpointIsWatchedWhereItsUpdatesAreRolledBack(t *testing.T) {
 	}
 }
 
-func TestModelsStayWhenTheirStackGoes(t *testing.T) {
+func TestWhatServesStaysWhenItsStackGoes(t *testing.T) {
 	each(t, func(t *testing.T, environment, stack string, tpl template) {
 		groups := tpl.of("AWS::SageMaker::ModelPackageGroup")
 		if stack == "Foundation" || stack == onlyExports {
@@ -371,9 +374,19 @@ func TestModelsStayWhenTheirStackGoes(t *testing.T) {
 			}
 			return
 		}
-		want := "Retain"
+		want := "RetainExceptOnCreate"
 		if environment == "dev" || environment == "local" {
 			want = "Delete"
+		}
+		// An endpoint reads its model as this role with each machine that SageMaker replaces.
+		role := tpl.only(t, "AWS::IAM::Role", "PipelineWorkflowModelRole")
+		if role.DeletionPolicy != want && (want != "Delete" || role.DeletionPolicy != "") {
+			t.Errorf("the role of models is handled by %q, want %s", role.DeletionPolicy, want)
+		}
+		for id, policy := range tpl.of("AWS::IAM::Policy") {
+			if strings.Contains(text(policy.at("Roles")), "PipelineWorkflowModelRole") {
+				t.Errorf("%s is a part of the role of models that goes with the stack", id)
+			}
 		}
 		group := tpl.only(t, "AWS::SageMaker::ModelPackageGroup", "")
 		if name := "ml-" + environment + "-" + stack; group.at("ModelPackageGroupName") != name || group.DeletionPolicy != want {
