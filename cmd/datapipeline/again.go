@@ -16,6 +16,7 @@ import (
 
 	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/service"
+	"sagemaker-datapipeline/lambda/verdict"
 )
 
 // rerun executes the workflow of a committed run again, from a step.
@@ -136,6 +137,9 @@ func (s *site) again(ctx context.Context, out io.Writer, job string, resume mani
 	if err != nil {
 		return fmt.Errorf("reading s3://%s/%s: %w", bucket, key, err)
 	}
+	if err := s.accepted(ctx, bucket, m); err != nil {
+		return err
+	}
 	input := m.ExecutionInput(bucket)
 	input.Resume = &resume
 	text, err := json.Marshal(input)
@@ -154,4 +158,16 @@ func (s *site) again(ctx context.Context, out io.Writer, job string, resume mani
 		return fmt.Errorf("encoding the answer: %w", err)
 	}
 	return show(out, false, answer)
+}
+
+// accepted refuses a run whose data the quality gate has rejected, and that nobody has accepted since.
+func (s *site) accepted(ctx context.Context, bucket string, m manifest.Manifest) error {
+	if !m.Rejected {
+		return nil
+	}
+	_, err := s.read(ctx, bucket, verdict.AcceptedKey(s.pipeline, m.Run))
+	if errors.Is(err, errNoObject) {
+		return &answerError{fmt.Sprintf("the quality gate rejected run %s: accept it first, with a reason (datapipeline accept)", m.Run)}
+	}
+	return err
 }
