@@ -57,6 +57,9 @@ func page() *template.Template {
 		"percent":   func(x float64) float64 { return 100 * x },
 		"ordinal":   func(i int) int { return i + 1 },
 		"others":    others,
+		"overdue": func(clocks []Clock) bool {
+			return slices.ContainsFunc(clocks, func(c Clock) bool { return c.Age > c.Limit })
+		},
 		"scatter":   scatter,
 		"seconds":   seconds,
 		"share":     func(x, of float64) string { return fmt.Sprintf("%.3f%%", 100*x/max(of, 1e-9)) },
