@@ -1,4 +1,5 @@
-// Command notify makes the ends of runs known: the workflow calls it at each of its ends, and Lambda with the exports that it gave up. What it does is in lambda/internal/tell, what it says in lambda/internal/notice.
+// Command notify makes the ends of runs known: the workflow calls it at each of its ends, the export function with the ends of runs that need no workflow and
+// with what its doctor finds, and Lambda with the exports that it gave up. What it does is in lambda/internal/tell, what it says in lambda/internal/notice.
 package main
 
 import (
@@ -21,6 +22,7 @@ import (
 	"sagemaker-datapipeline/lambda/internal/notice"
 	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/internal/tell"
+	"sagemaker-datapipeline/lambda/outcome"
 	"sagemaker-datapipeline/lambda/pipeline"
 )
 
@@ -38,7 +40,7 @@ func main() {
 
 // answer is what the workflow gets.
 type answer struct {
-	// Sent says that the notice is on the topic.
+	// Sent says that the notice is on the topic, now or since the end was told before.
 	Sent bool `json:"sent"`
 	// Undone is what else could not be done; the notice says it too.
 	Undone string `json:"undone,omitempty"`
@@ -50,9 +52,19 @@ func handle(ctx context.Context, log *slog.Logger, event []byte) (answer, error)
 	if err != nil {
 		return answer{}, err
 	}
+	if report, ok := tell.DecodeReport(event); ok {
+		if err := teller.Report(ctx, report); err != nil {
+			return answer{}, err
+		}
+		log.Info("told", "pipeline", teller.Spec.Name(), "outcome", notice.Examined, "summary", report.Summary())
+		return answer{Sent: true}, nil
+	}
 	end, ok := tell.DecodeEnd(event)
-	if !ok {
+	switch {
+	case !ok:
 		end = notice.EndOfRecord(teller.Spec, event)
+	case end.Execution == "" && toldBefore(ctx, log, teller, end):
+		return answer{Sent: true}, nil
 	}
 	err = teller.Tell(ctx, end)
 	if errors.Is(err, tell.ErrUnheard) {
@@ -65,6 +77,19 @@ func handle(ctx context.Context, log *slog.Logger, event []byte) (answer, error)
 	}
 	log.Info("told", "pipeline", teller.Spec.Name(), "run", end.Run, "outcome", end.Outcome)
 	return told, nil
+}
+
+// toldBefore says whether an end of the export was told already: Lambda may invoke the export twice for one tick, and this function twice for one
+// event. The ends of the workflow are each told: an execution that was redriven may end as it did before.
+func toldBefore(ctx context.Context, log *slog.Logger, teller tell.Teller, end outcome.End) bool {
+	told, err := teller.Told(ctx, end)
+	switch {
+	case err != nil: // not to know is no reason to be silent
+		log.Warn("looking what was told last", "pipeline", teller.Spec.Name(), "run", end.Run, "error", err.Error())
+	case told:
+		log.Info("told before", "pipeline", teller.Spec.Name(), "run", end.Run, "outcome", end.Outcome)
+	}
+	return told && err == nil
 }
 
 // setUp reads the spec beside the binary and the environment.

@@ -106,8 +106,44 @@ func TestAnEndReachesEverybody(t *testing.T) {
 	if err != nil || ages[clocks.Tick].Hours() != 1 || ages[clocks.Data].Hours() != 2 || ages[clocks.Model].Hours() != 2 {
 		t.Errorf("the clocks are %v old, %v", ages, err)
 	}
+
+	t.Run("an end of the export, twice", func(t *testing.T) {
+		for range 2 { // it ends now: the export that Lambda gave up did too
+			event := `{"run":"20260103t020000z","outcome":"rejected","cause":"7 rows"}`
+			if got, err := handle(t.Context(), quiet, []byte(event)); err != nil || got != (answer{Sent: true}) {
+				t.Fatalf("it answers %+v, %v", got, err)
+			}
+		}
+		var heard struct{ Subject string }
+		receive(t, queues, people, &heard)
+		if heard.Subject != "[ml-dev-fraud] run 20260103t020000z was rejected by its quality gate" {
+			t.Errorf("people hear %q", heard.Subject)
+		}
+		var event struct{ Detail outcome.End }
+		receive(t, queues, machines, &event)
+		if event.Detail.Outcome != outcome.Rejected {
+			t.Errorf("machines get %+v", event.Detail)
+		}
+	})
+	t.Run("what the doctor found", func(t *testing.T) {
+		event := `{"report":{"pipeline":"ml-dev-fraud","at":"2026-01-03T03:00:00Z","findings":[{"check":"select right","severity":"error","found":"dbo.Orders can't be read","remedy":"grant it"}]}}`
+		if got, err := handle(t.Context(), quiet, []byte(event)); err != nil || got != (answer{Sent: true}) {
+			t.Fatalf("it answers %+v, %v", got, err)
+		}
+		var heard struct{ Subject, Message string }
+		receive(t, queues, people, &heard)
+		if !strings.Contains(heard.Subject, "the doctor found") || !strings.Contains(heard.Message, "dbo.Orders can't be read") {
+			t.Errorf("people hear %+v", heard)
+		}
+	})
+	for who, queue := range map[string]string{"people": people, "machines": machines} {
+		if out, err := queues.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &queue}); err != nil || len(out.Messages) > 0 {
+			t.Errorf("%s hear more: %+v, %v", who, out.Messages, err)
+		}
+	}
+
 	counted, err := cloudwatch.NewFromConfig(local.AWSConfig()).ListMetrics(t.Context(), &cloudwatch.ListMetricsInput{Namespace: aws.String(outcome.MetricNamespace)})
-	if err != nil || len(counted.Metrics) != 2 {
+	if err != nil || len(counted.Metrics) != 3 {
 		t.Errorf("there are %d metrics, %v", len(counted.Metrics), err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"sagemaker-datapipeline/lambda/findings"
 	"sagemaker-datapipeline/lambda/outcome"
 	"sagemaker-datapipeline/lambda/run"
 )
@@ -37,6 +38,15 @@ func DecodeEnd(b []byte) (end outcome.End, ok bool) {
 		end.At = at
 	}
 	return end, true
+}
+
+// DecodeReport reads what Function.Report asks to be told. ok is false for anything else.
+func DecodeReport(b []byte) (report findings.Report, ok bool) {
+	var asked examined
+	if err := json.Unmarshal(b, &asked); err != nil || asked.Report == nil {
+		return findings.Report{}, false
+	}
+	return *asked.Report, true
 }
 
 // object reads a JSON object with its numbers as they are written.

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	eventbridgetypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
+	"sagemaker-datapipeline/lambda/findings"
 	"sagemaker-datapipeline/lambda/internal/clocks"
 	"sagemaker-datapipeline/lambda/internal/notice"
 	"sagemaker-datapipeline/lambda/internal/objects"
@@ -70,12 +71,6 @@ func (t Teller) Tell(ctx context.Context, end outcome.End) error {
 	return errors.Join(undone...)
 }
 
-// Bounds of what is told, in bytes. An event and a notice may have 256 KB each, and JSON may make six bytes of one.
-const (
-	maxText  = 4_000
-	maxFacts = 15_000 // of all facts
-)
-
 // complete fills in what the teller knows better, and takes back what an end can't be: whatever happened is told.
 func (t Teller) complete(end outcome.End, now time.Time) outcome.End {
 	end.Project, end.Environment, end.Pipeline = t.Spec.Project, t.Spec.Environment, t.Spec.Pipeline
@@ -87,28 +82,18 @@ func (t Teller) complete(end outcome.End, now time.Time) outcome.End {
 		end.Facts = append([]outcome.Fact{{Name: "Reported outcome", Value: fmt.Sprintf("%q, which is none that this pipeline knows", string(end.Outcome))}}, end.Facts...)
 		end.Outcome = outcome.Failed
 	}
-	for _, text := range []*string{&end.Step, &end.Error, &end.Cause, &end.Advice, &end.Execution} {
-		*text = notice.Shorten(*text, maxText)
-	}
-	end.Facts = bounded(end.Facts)
-	return end
+	return bounded(end)
 }
 
-// bounded gives the first facts, as many as there is room for.
-func bounded(facts []outcome.Fact) []outcome.Fact {
-	var some []outcome.Fact
-	room := maxFacts
-	for i, f := range facts {
-		f.Name, f.Value = notice.Shorten(f.Name, maxText), notice.Shorten(f.Value, maxText)
-		if room -= len(f.Name) + len(f.Value); room < 0 {
-			return append(some, outcome.Fact{Name: "And", Value: fmt.Sprintf("%d more", len(facts)-i)})
-		}
-		some = append(some, f)
+// Report sends the notice of what the doctor found when the pipeline was deployed.
+func (t Teller) Report(ctx context.Context, report findings.Report) error {
+	if err := notice.Publish(ctx, t.SNS, t.Topic, notice.FromReport(t.Spec, report)); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnheard, err)
 	}
-	return some
+	return nil
 }
 
-// Told says whether this end was the last that people were told of: a function that is invoked again need not tell it again.
+// Told says whether this end was the last that people were told of: what is asked for again need not be told again.
 func (t Teller) Told(ctx context.Context, end outcome.End) (bool, error) {
 	last, ok, err := clocks.New(t.Bucket, t.Spec.Pipeline).Read(ctx, clocks.End)
 	return ok && last.Run == end.Run && last.Outcome == end.Outcome, err
