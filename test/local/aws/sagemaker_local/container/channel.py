@@ -34,7 +34,7 @@ def content_type(configured):
 
 def load(folder, links, weights=False):
     """The channel's DMatrix, or None if there is no data. links is a scratch folder of its own for the channel."""
-    import xgboost
+    from library import xgboost
 
     files = _files(folder)
     if not files:

@@ -31,7 +31,7 @@ class Refused(Exception):
 
 class Model:
     def __init__(self, folder):
-        import xgboost
+        from library import xgboost
 
         self._xgboost = xgboost
         files = sorted(f for f in os.listdir(folder) if not f.startswith(".") and os.path.isfile(os.path.join(folder, f)))

@@ -40,7 +40,7 @@ def train(base):
     _check_channels(channels)
     # Imported late: a wrong hyperparameter should not wait for it.
     import channel
-    import xgboost
+    from library import xgboost
 
     num_round = parameters.pop("num_round")
     early_stopping_rounds = parameters.pop("early_stopping_rounds", None)
