@@ -30,6 +30,7 @@ def main():
 
     import alarm_states
     import metrics
+    import redrive
     import schedules
     import tasks
     from sagemaker_local import hooks, processes
@@ -41,6 +42,7 @@ def main():
         service = hooks.install(state, arguments.port)
         schedules.install()
         tasks.install()
+        redrive.install()
         metrics.install()
         alarm_states.install()
     except hooks.HookMissing as error:

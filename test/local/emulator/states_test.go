@@ -236,3 +236,101 @@ func TestStoppingAnExecutionStopsItsJob(t *testing.T) {
 		t.Errorf("the execution is %s, want ABORTED", out.Status)
 	}
 }
+
+// twoSteps keeps a variable, then looks at an endpoint and tells both.
+func twoSteps(t *testing.T, name string) string {
+	t.Helper()
+	definition, err := json.Marshal(map[string]any{
+		"QueryLanguage": "JSONata", "StartAt": "Look",
+		"States": map[string]any{
+			"Look": map[string]any{
+				"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:sagemaker:listModels", "Arguments": map[string]any{"MaxResults": 1},
+				"Assign": map[string]any{"kept": "{% $states.input.run & '!' %}"}, "Output": "{% {'endpoint': $states.input.run} %}", "Next": "Describe",
+			},
+			"Describe": map[string]any{
+				"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:sagemaker:describeEndpoint",
+				"Arguments": map[string]any{"EndpointName": "{% $states.input.endpoint %}"},
+				"Output":    "{% {'kept': $kept, 'status': $states.result.EndpointStatus, 'run': $states.context.Execution.Input.run} %}", "End": true,
+			},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine, err := local.sfn.CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{
+		Name: aws.String(name), Definition: aws.String(string(definition)), RoleArn: aws.String("arn:aws:iam::000000000000:role/states"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	execution, err := local.sfn.StartExecution(t.Context(), &sfn.StartExecutionInput{
+		StateMachineArn: machine.StateMachineArn, Input: aws.String(`{"run":"` + name + `"}`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *execution.ExecutionArn
+}
+
+func TestAnExecutionGoesOnWhereItFailed(t *testing.T) {
+	arn := twoSteps(t, "redriven")
+	out := awaitExecution(t, arn)
+	if out.Status != sfntypes.ExecutionStatusFailed || out.RedriveStatus != sfntypes.ExecutionRedriveStatusRedrivable || out.Output != nil {
+		t.Fatalf("the execution %s (%s) with the output %s", out.Status, out.RedriveStatus, aws.ToString(out.Output))
+	}
+	deployable(t, "redriven", trained(t))
+	createEndpoint(t, "redriven", "redriven")
+	awaitEndpoint(t, "redriven", types.EndpointStatusInService)
+	if _, err := local.sfn.RedriveExecution(t.Context(), &sfn.RedriveExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
+		t.Fatalf("redriving: %v", err)
+	}
+	out = awaitExecution(t, arn)
+	if got, want := aws.ToString(out.Output), `{"kept":"redriven!","status":"InService","run":"redriven"}`; strings.ReplaceAll(got, ": ", ":") != strings.ReplaceAll(want, ",", ", ") {
+		t.Errorf("the execution %s with %s, want %s (%s)", out.Status, got, want, aws.ToString(out.Cause))
+	}
+	if aws.ToInt32(out.RedriveCount) != 1 {
+		t.Errorf("it was redriven %d times, want once", aws.ToInt32(out.RedriveCount))
+	}
+	history, err := local.sfn.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var entered []string
+	for _, e := range history.Events {
+		if e.StateEnteredEventDetails != nil {
+			entered = append(entered, *e.StateEnteredEventDetails.Name)
+		}
+	}
+	if want := "Look Describe Describe"; strings.Join(entered, " ") != want {
+		t.Errorf("the states entered are %v, want %s", entered, want)
+	}
+
+	_, err = local.sfn.RedriveExecution(t.Context(), &sfn.RedriveExecutionInput{ExecutionArn: aws.String(arn)})
+	wantError(t, err, "ExecutionNotRedrivable", "Execution is SUCCEEDED and cannot be redriven")
+}
+
+func TestAStoppedExecutionGoesOnWhereItWas(t *testing.T) {
+	if err := local.emulator.OrderFault(t.Context(), emulator.Fault{
+		Outcome: emulator.TrainingSlow, Seconds: 60, Match: map[string]string{"TrainingJobName": "states-redrive"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	arn := start(t, "states-redrive", "sagemaker:createTrainingJob.sync", arguments("states-redrive"))
+	await(t, "the job to be there", func() bool {
+		_, err := local.sm.DescribeTrainingJob(t.Context(), &sagemaker.DescribeTrainingJobInput{TrainingJobName: aws.String("states-redrive")})
+		return err == nil
+	})
+	if _, err := local.sfn.StopExecution(t.Context(), &sfn.StopExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := local.sfn.RedriveExecution(t.Context(), &sfn.RedriveExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
+		t.Fatalf("redriving: %v", err)
+	}
+	// The job's name stays taken, as on AWS.
+	if out := awaitExecution(t, arn); aws.ToString(out.Error) != "SageMaker.ResourceInUseException" {
+		t.Errorf("the execution %s: %s: %s", out.Status, aws.ToString(out.Error), aws.ToString(out.Cause))
+	}
+	if out := awaitJob(t, "states-redrive"); out.TrainingJobStatus != types.TrainingJobStatusStopped {
+		t.Errorf("the job of the stopped execution is %s, want Stopped", out.TrainingJobStatus)
+	}
+}
