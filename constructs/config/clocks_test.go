@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -96,6 +97,20 @@ func TestAnEndpointCompletesItself(t *testing.T) {
 			got.complete(train)
 			if got.InstanceCount != test.want.InstanceCount || got.InstanceType != test.want.InstanceType {
 				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+		})
+	}
+	for name, test := range map[string]struct {
+		given Endpoint
+		want  *Traffic
+	}{
+		"an update waits while its alarms are watched": {Endpoint{Kind: pipeline.Endpoint, Alarms: &EndpointAlarms{}}, &Traffic{Kind: "allAtOnce", WaitSeconds: 300, TerminationWaitSeconds: 300}},
+		"an update that nobody watches doesn't wait":   {Endpoint{Kind: pipeline.Endpoint}, nil},
+		"a serverless endpoint isn't rolled back":      {Endpoint{Kind: pipeline.Serverless, Alarms: &EndpointAlarms{}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if test.given.complete(train); !reflect.DeepEqual(test.given.Traffic, test.want) {
+				t.Errorf("got %+v, want %+v", test.given.Traffic, test.want)
 			}
 		})
 	}

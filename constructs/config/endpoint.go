@@ -25,7 +25,8 @@ type Endpoint struct {
 	// Changes the number of machines with the calls. A deployment keeps the number that it finds. Without it there are
 	// `instanceCount`.
 	Autoscaling *Autoscaling `json:"autoscaling"`
-	// How calls go from the old model to the new one. Without it, all at once, when the new machines answer.
+	// How calls go from the old model to the new one. Without it, all at once, when the new machines answer; with alarms, the old
+	// machines stay for ten minutes then.
 	Traffic *Traffic `json:"traffic"`
 	// What puts the old model back while the new one is being put into service, and tells people at any other time. A serverless
 	// endpoint's only tell people: SageMaker doesn't roll its updates back.
@@ -85,6 +86,9 @@ type Capture struct {
 // arrive.
 const alarmSeconds = 180
 
+// watchedSeconds is how long each wait of an update is where the configuration doesn't say: the default of Traffic.
+const watchedSeconds = 300
+
 // leastPercent is the smallest step of a linear shift that SageMaker takes, and the smallest share that is taken without being asked for.
 const leastPercent = 10
 
@@ -105,6 +109,10 @@ func (e *Endpoint) complete(t *Training) {
 		if e.MaxRuntimeSeconds == 0 {
 			e.MaxRuntimeSeconds = int(time.Hour / time.Second)
 		}
+	}
+	if e.Traffic == nil && e.Alarms != nil && e.Kind == pipeline.Endpoint {
+		// Alarms are watched while an update waits. One that doesn't wait ends before they see anything.
+		e.Traffic = &Traffic{Kind: "allAtOnce", WaitSeconds: watchedSeconds, TerminationWaitSeconds: watchedSeconds}
 	}
 	if e.Traffic != nil && e.Traffic.Percent == 0 && e.Traffic.shifts() {
 		e.Traffic.Percent = max(leastPercent, e.oneMachine())
@@ -218,6 +226,10 @@ func (v validator) traffic(e *Endpoint, path func(...any) string) {
 	if !t.shifts() {
 		if t.Percent != 0 {
 			v.add(path("traffic", "percent"), fmt.Sprintf(`got %d with the kind "allAtOnce"`, t.Percent), `leave it out, or write "kind": "canary"`)
+		}
+		if watched := t.WaitSeconds + t.TerminationWaitSeconds; e.Alarms != nil && watched < alarmSeconds {
+			v.add(path("traffic", "waitSeconds"), fmt.Sprintf("got %d beside alarms, and %d for terminationWaitSeconds", t.WaitSeconds, t.TerminationWaitSeconds),
+				fmt.Sprintf("wait for at least %d together: the alarms look at two minutes, and would see what is wrong when the old machines are gone", alarmSeconds))
 		}
 		return
 	}
