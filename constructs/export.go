@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -40,14 +39,10 @@ type ExportProps struct {
 	// the function knows it by its name only.
 	// Default: none. Such an export fails.
 	ExportMapName string
-	// Topic gets how runs end that need no workflow, and what the doctor finds; with it events and metrics tell of the ends.
-	// Default: none. It is in the log.
-	Topic awssns.ITopic
-	// TopicKey that the topic is encrypted with.
-	// Default: none.
-	TopicKey awskms.IKey
-	// OnFailure is invoked when an event is given up: after the last attempt, or when it got too old.
-	OnFailure awslambda.IFunction
+	// Notify is invoked, asynchronously, with how runs end that need no workflow, with what the doctor finds after a deployment, and by Lambda with
+	// an event that is given up: after the last attempt, or when it got too old. Notify.Function is made for it.
+	// Default: none. Nobody is told; it is in the log.
+	Notify awslambda.IFunction
 	// RetryAttempts is how often Lambda tries a failed event again, 0 to 2.
 	// Default: 2.
 	RetryAttempts *int
@@ -144,15 +139,18 @@ func NewExport(scope constructs.Construct, id string, props *ExportProps) *Expor
 		age = awscdk.Duration_Hours(jsii.Number(1))
 	}
 	// What the Scheduler hands over is asynchronous: from here on retries, age and giving up are Lambda's.
-	awslambda.NewCfnEventInvokeConfig(this, jsii.String("Retries"), &awslambda.CfnEventInvokeConfigProps{
+	invoked := &awslambda.CfnEventInvokeConfigProps{
 		FunctionName:             function.FunctionName(),
 		Qualifier:                jsii.String("$LATEST"),
 		MaximumRetryAttempts:     jsii.Number(retries),
 		MaximumEventAgeInSeconds: age.ToSeconds(nil),
-		DestinationConfig: &awslambda.CfnEventInvokeConfig_DestinationConfigProperty{
-			OnFailure: &awslambda.CfnEventInvokeConfig_OnFailureProperty{Destination: props.OnFailure.FunctionArn()},
-		},
-	})
+	}
+	if props.Notify != nil {
+		invoked.DestinationConfig = &awslambda.CfnEventInvokeConfig_DestinationConfigProperty{
+			OnFailure: &awslambda.CfnEventInvokeConfig_OnFailureProperty{Destination: props.Notify.FunctionArn()},
+		}
+	}
+	awslambda.NewCfnEventInvokeConfig(this, jsii.String("Retries"), invoked)
 	return &Export{
 		Construct: this, Function: function.Function, Role: function.role, LogGroup: function.logGroup,
 		Doctor: newDoctor(this, function.Function),
@@ -209,8 +207,8 @@ func exportEnvironment(scope constructs.Construct, props *ExportProps, key awskm
 	if props.ExportMapName != "" {
 		environment["EXPORT_MACHINE_ARN"] = exportMapArn(awscdk.Stack_Of(scope), props.ExportMapName)
 	}
-	if props.Topic != nil {
-		environment["TOPIC_ARN"] = props.Topic.TopicArn()
+	if props.Notify != nil {
+		environment["NOTIFY_FUNCTION_ARN"] = props.Notify.FunctionArn()
 	}
 	for name, value := range map[string]string{
 		"DATABASE_HOST": props.Database.Host,
@@ -248,7 +246,6 @@ func exportStatements(scope constructs.Construct, props *ExportProps, key awskms
 		allow("SweepRuns", []string{"s3:DeleteObject"}, objects("/runs/*")),
 		// Without it S3 answers 403, not 404, for an object that isn't there yet.
 		allow("SeeWhatIsThere", []string{"s3:ListBucket"}, props.Bucket.BucketArn()),
-		allow("HandOverFailures", []string{"lambda:InvokeFunction"}, props.OnFailure.FunctionArn()),
 	}
 	if props.StateMachine != nil {
 		statements = append(statements, allow("StartTheWorkflow", []string{"states:StartExecution"}, props.StateMachine.StateMachineArn()))
@@ -258,14 +255,9 @@ func exportStatements(scope constructs.Construct, props *ExportProps, key awskms
 			allow("StartTheMap", []string{"states:StartExecution"}, exportMapArn(stack, name)),
 			allow("LookAtTheMap", []string{"states:DescribeExecution"}, exportMapExecutions(stack, name)))
 	}
-	if props.Topic != nil {
-		statements = append(statements,
-			allow("TellPeople", []string{"sns:Publish"}, props.Topic.TopicArn()),
-			tellMachines(scope),
-			putMetrics())
-		if props.TopicKey != nil {
-			statements = append(statements, allowIf("EncryptNotices", []string{"kms:GenerateDataKey", "kms:Decrypt"}, via("sns"), props.TopicKey.KeyArn()))
-		}
+	if props.Notify != nil {
+		// Of an event that is given up Lambda does it, as this role.
+		statements = append(statements, allow("HaveEndsTold", []string{"lambda:InvokeFunction"}, props.Notify.FunctionArn()))
 	}
 	if key != nil {
 		statements = append(statements, allowIf("EncryptRuns", []string{"kms:GenerateDataKey", "kms:Decrypt"}, via("s3"), key.KeyArn()))

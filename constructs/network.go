@@ -72,8 +72,7 @@ type ImportedNetworkProps struct {
 	// PrivateSubnetRouteTableIDs in the order of the subnets.
 	// Default: none, which is enough where the endpoints exist.
 	PrivateSubnetRouteTableIDs []string
-	// EndpointsExist says that the VPC has the endpoints of S3, Secrets Manager, Step Functions, SNS, EventBridge and CloudWatch
-	// (monitoring), or another way to them.
+	// EndpointsExist says that the VPC has the endpoints of S3, Secrets Manager, Step Functions and Lambda, or another way to them.
 	// Default: they are made.
 	EndpointsExist bool
 }
@@ -129,10 +128,10 @@ func newNetwork(this constructs.Construct, vpc awsec2.IVpc, subnets *awsec2.Subn
 	return n
 }
 
-// addEndpoints makes what the parts in the VPC call: the export reads its secret, writes to S3, starts the workflow and tells
-// what its doctor finds and how its runs end, by notice, event and metric; training jobs and endpoints read and write S3. The
-// other functions are in no VPC. Logs, images and the smoke test don't go through it: Lambda, SageMaker and Step Functions carry
-// them. The interface endpoints let clients in.
+// addEndpoints makes what the parts in the VPC call: the export reads its secret, writes to S3, starts the workflow and invokes the
+// notify function, which tells the rest of the world; training jobs and endpoints read and write S3. The other functions are in no
+// VPC. Logs, images and the smoke test don't go through it: Lambda, SageMaker and Step Functions carry them. The interface endpoints
+// let clients in.
 func (n *Network) addEndpoints(clients awsec2.IPeer) {
 	n.Vpc.AddGatewayEndpoint(jsii.String("S3"), &awsec2.GatewayVpcEndpointOptions{
 		Service: awsec2.GatewayVpcEndpointAwsService_S3(),
@@ -152,9 +151,7 @@ func (n *Network) addEndpoints(clients awsec2.IPeer) {
 	}
 	interfaceEndpoint("SecretsManager", awsec2.InterfaceVpcEndpointAwsService_SECRETS_MANAGER())
 	interfaceEndpoint("StepFunctions", awsec2.InterfaceVpcEndpointAwsService_STEP_FUNCTIONS())
-	interfaceEndpoint("Notices", awsec2.InterfaceVpcEndpointAwsService_SNS())
-	interfaceEndpoint("Events", awsec2.InterfaceVpcEndpointAwsService_EVENTBRIDGE())
-	interfaceEndpoint("Metrics", awsec2.InterfaceVpcEndpointAwsService_CLOUDWATCH_MONITORING())
+	interfaceEndpoint("Lambda", awsec2.InterfaceVpcEndpointAwsService_LAMBDA())
 }
 
 // ExportPlacement puts export functions here.

@@ -49,8 +49,9 @@ type NotifyProps struct {
 	RemovalPolicy awscdk.RemovalPolicy
 }
 
-// Notify is the function that makes the end of every run known: of the workflow, which calls it, and of an export that Lambda gave up. It sets the
-// pipeline's clocks, counts the end, puts an event on the account's default bus and sends one notice in plain words. docs/notices.md has its table.
+// Notify is the function that makes the end of every run known: of the workflow, which calls it, of the export, which invokes it asynchronously, and of an
+// export that Lambda gave up. It sets the pipeline's clocks, counts the end, puts an event on the account's default bus and sends one notice in plain words.
+// docs/notices.md has its table.
 type Notify struct {
 	Construct constructs.Construct
 	Function  awslambda.Function

@@ -114,7 +114,7 @@ type RetrainingPipelineProps struct {
 //
 //	Schedule ─▶ Export ─┬──────────────────────▶ Workflow (train, score, register, deploy) ◀─▶ Evaluate, Release
 //	              │     └─ too large ─▶ ExportMap ─┘   │
-//	              └─ gives up ─▶ Notify ◀─ fails ─┘    │
+//	              └─── ends ───▶ Notify ◀─ fails ─┘    │
 //	                     clocks ◀──┘ ▲─────── ends ────┘
 //	                       └─▶ Clock
 //
@@ -171,9 +171,7 @@ func NewRetrainingPipeline(scope constructs.Construct, id string, props *Retrain
 		EncryptionKey: props.EncryptionKey,
 		StateMachine:  workflow,
 		ExportMapName: name + "-export",
-		Topic:         props.Topic,
-		TopicKey:      props.EncryptionKey,
-		OnFailure:     p.Notify.Function,
+		Notify:        p.Notify.Function,
 		RetryAttempts: props.ExportRetryAttempts,
 		MaxEventAge:   props.ExportMaxEventAge,
 		MemoryMiB:     props.ExportMemoryMiB,

@@ -69,8 +69,8 @@ type ImportNetwork struct {
 	// The route tables of these subnets, in their order. Needed where the stage makes the VPC endpoints: the one of S3 is
 	// a row in each of them.
 	PrivateSubnetRouteTableIDs []string `json:"privateSubnetRouteTableIds" pattern:"^rtb-[0-9a-f]{8,17}$" form:"the id of a route table, such as rtb-0a1b2c3d4e5f60718"`
-	// The VPC has the endpoints of S3, Secrets Manager, Step Functions, SNS, EventBridge and CloudWatch (monitoring) already, or
-	// another way to AWS. Without it the stage makes them.
+	// The VPC has the endpoints of S3, Secrets Manager, Step Functions and Lambda already, or another way to AWS. Without it the
+	// stage makes them.
 	EndpointsExist bool `json:"endpointsExist" default:"false"`
 }
 

@@ -19,18 +19,15 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
-	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	functions "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
-	"github.com/aws/aws-sdk-go-v2/service/sns"
 
 	"sagemaker-datapipeline/lambda/findings"
 	"sagemaker-datapipeline/lambda/internal/doctor"
 	"sagemaker-datapipeline/lambda/internal/export"
 	"sagemaker-datapipeline/lambda/internal/ledger"
-	"sagemaker-datapipeline/lambda/internal/notice"
 	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/internal/secret"
 	"sagemaker-datapipeline/lambda/internal/sqlserver"
@@ -70,8 +67,8 @@ func named(err error) error {
 type function struct {
 	*export.Exporter
 	server export.Server
-	// teller tells how runs end that need no workflow, and what the doctor finds after a deployment; nil without a topic.
-	teller *tell.Teller
+	// notify is asked to tell how runs end that need no workflow, and what the doctor finds after a deployment; nil where there is no such function.
+	notify *tell.Function
 }
 
 func handle(ctx context.Context, setUp func() (*function, error), body []byte, requestID string) (any, error) {
@@ -122,8 +119,10 @@ func (f *function) examine(ctx context.Context, event export.Event) (findings.Re
 		return findings.Report{}, err
 	}
 	f.Log.Info("examined", "pipeline", f.Spec.Name(), "worst", report.Worst(), "summary", report.Summary())
-	if event.Source != "" && report.Worst() == findings.Error && f.teller != nil {
-		return report, notice.Publish(ctx, f.teller.SNS, f.teller.Topic, notice.FromReport(f.Spec, report))
+	if event.Source != "" && report.Worst() == findings.Error && f.notify != nil {
+		if err := f.notify.Report(ctx, report); err != nil {
+			return findings.Report{}, fmt.Errorf("telling what the doctor found: %w", err)
+		}
 	}
 	return report, nil
 }
@@ -181,11 +180,8 @@ func setUp(ctx context.Context, log *slog.Logger) (*function, error) {
 	if arn := os.Getenv("EXPORT_MACHINE_ARN"); arn != "" {
 		f.Map = workflow.StateMachine{API: states, ARN: arn}
 	}
-	if topic := os.Getenv("TOPIC_ARN"); topic != "" {
-		f.teller = &tell.Teller{
-			Spec: spec, Bucket: f.Bucket, Topic: topic,
-			CloudWatch: cloudwatch.NewFromConfig(sdk), EventBridge: eventbridge.NewFromConfig(sdk), SNS: sns.NewFromConfig(sdk),
-		}
+	if arn := os.Getenv("NOTIFY_FUNCTION_ARN"); arn != "" {
+		f.notify = &tell.Function{API: functions.NewFromConfig(sdk), ARN: arn}
 	}
 	return f, nil
 }

@@ -12,11 +12,11 @@ import (
 	"sagemaker-datapipeline/lambda/verdict"
 )
 
-// tellWithin bounds what telling an end may take of the function's time.
+// tellWithin bounds what having an end told may take of the function's time.
 const tellWithin = 15 * time.Second
 
-// told passes on how a run went, after telling whoever has to know how it ended. What can't be told doesn't make the run a failure: Lambda would
-// make it again. It is in the log, and a clock that isn't set is heard of by its alarm.
+// told passes on how a run went, after it asked the notify function to tell how it ended. What can't be asked for doesn't make the run a failure: Lambda
+// would make it again. It is in the log, and a clock that isn't set is heard of by its alarm.
 func (f *function) told(ctx context.Context, result export.Result, err error) (export.Result, error) {
 	if err != nil {
 		return result, err // Lambda tries again, and has the failure told in the end
@@ -24,12 +24,12 @@ func (f *function) told(ctx context.Context, result export.Result, err error) (e
 	ctx, cancel := context.WithTimeout(ctx, tellWithin)
 	defer cancel()
 	if err := f.tellEnd(ctx, result, time.Now()); err != nil {
-		f.Log.Error("telling how the run ended", "pipeline", f.Spec.Name(), "run", result.Run, "outcome", result.Outcome, "error", err.Error())
+		f.Log.Error("having told how the run ended", "pipeline", f.Spec.Name(), "run", result.Run, "outcome", result.Outcome, "error", err.Error())
 	}
 	return result, nil
 }
 
-// tellEnd tells the end of a run that ended here, once. Of a run whose data is committed and accepted, and that goes on in its workflow or has ended before, it sets
+// tellEnd has the end told of a run that ended here. Of a run whose data is committed and accepted, and that goes on in its workflow or has ended before, it sets
 // the clock of the data, again too: another attempt may have died before it could.
 func (f *function) tellEnd(ctx context.Context, result export.Result, now time.Time) error {
 	switch result.Outcome {
@@ -39,17 +39,10 @@ func (f *function) tellEnd(ctx context.Context, result export.Result, now time.T
 		}
 	}
 	o, ended := endings[result.Outcome]
-	if !ended || f.teller == nil {
+	if !ended || f.notify == nil {
 		return nil
 	}
 	end := outcome.End{Run: result.Run, Outcome: o, At: now, Data: o == outcome.Exported, Cause: result.Detail}
-	if told, err := f.teller.Told(ctx, end); told || err != nil {
-		// Not to know is no reason to be silent.
-		if told {
-			return nil
-		}
-		f.Log.Warn("looking what was told last", "pipeline", f.Spec.Name(), "error", err.Error())
-	}
 	if result.Manifest != "" {
 		end.Facts = append(end.Facts,
 			outcome.Fact{Name: "Rows", Value: fmt.Sprint(result.Rows)},
@@ -58,10 +51,10 @@ func (f *function) tellEnd(ctx context.Context, result export.Result, now time.T
 	for _, rule := range result.Failed {
 		end.Facts = append(end.Facts, outcome.Fact{Name: rule.Name, Value: said(rule)})
 	}
-	return f.teller.Tell(ctx, end)
+	return f.notify.Tell(ctx, end)
 }
 
-// endings are the ends that the export tells. A run that was handed over goes on; one that is committed behind later ones, or was committed before, has no
+// endings are the ends that the export has told. A run that was handed over goes on; one that is committed behind later ones, or was committed before, has no
 // end of its own.
 var endings = map[export.Outcome]outcome.Outcome{
 	export.Committed:    outcome.Exported,

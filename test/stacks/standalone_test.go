@@ -62,7 +62,7 @@ func TestAPipelineStandsAloneInSomebodysApp(t *testing.T) {
 			"Environment": map[string]any{"Variables": map[string]any{
 				"DATA_BUCKET": "shop-data", "DATA_KEY_ARN": "", "DATABASE_SECRET_ARN": "shop/reader",
 				"STATE_MACHINE_ARN": assertions.Match_AnyValue(), "EXPORT_MACHINE_ARN": assertions.Match_AnyValue(),
-				"TOPIC_ARN": "arn:aws:sns:eu-west-1:444444444444:shop", "DATABASE_HOST": assertions.Match_Absent(), "REPLICA_HOST": assertions.Match_Absent(),
+				"NOTIFY_FUNCTION_ARN": assertions.Match_AnyValue(), "DATABASE_HOST": assertions.Match_Absent(), "REPLICA_HOST": assertions.Match_Absent(),
 			}},
 		}},
 		"Lambda retries twice within an hour": {"AWS::Lambda::EventInvokeConfig", map[string]any{
@@ -86,6 +86,21 @@ func TestAPipelineStandsAloneInSomebodysApp(t *testing.T) {
 				t.Error(problem)
 			}
 		})
+	}
+}
+
+func TestAnExportWithoutANotifyFunctionTellsNobody(t *testing.T) {
+	stack, bucket, _, code := somebodysStack()
+	constructs.NewExport(stack, "Export", &constructs.ExportProps{
+		Spec:     pipeline.Spec{Version: pipeline.Version, Project: "shop", Environment: "live", Pipeline: "returns"},
+		Database: &constructs.SourceDatabase{SecretID: "shop/reader"}, Bucket: bucket, Code: code,
+	})
+	tpl := assertions.Template_FromStack(stack, nil)
+	tpl.HasResourceProperties(jsii.String("AWS::Lambda::EventInvokeConfig"), &map[string]any{"DestinationConfig": assertions.Match_Absent()})
+	for kind, gone := range map[string]string{"AWS::IAM::Role": "lambda:InvokeFunction", "AWS::Lambda::Function": "NOTIFY_FUNCTION_ARN"} {
+		if found := text(tpl.FindResources(jsii.String(kind), nil)); strings.Contains(found, gone) || !strings.Contains(found, "Properties") {
+			t.Errorf("%s has %s: %s", kind, gone, found)
+		}
 	}
 }
 
