@@ -140,7 +140,7 @@ func (l *lab) code(t *testing.T, spec pipeline.Spec) []byte {
 	ok(t, err)
 	return zipped(t, map[string][]byte{pipeline.FileName: b, "bootstrap": []byte(`#!/bin/sh
 program=${AWS_LAMBDA_FUNCTION_NAME##*-}
-[ -e "$program" ] || ln "` + l.programs + `/$program" "$program" 2>/dev/null
+[ -e "$program" ] || ln "` + l.programs + `/$program" "$program" 2>/dev/null || [ -e "$program" ] || cp "` + l.programs + `/$program" "$program"
 exec "$PWD/$program"
 `)})
 }
@@ -158,10 +158,7 @@ func (l *lab) endFunctions(t *testing.T, name string) {
 // buildFunctions compiles the programs of the workflow's functions into a folder.
 func buildFunctions(t *testing.T) string {
 	t.Helper()
-	// Beside the emulator's own copies of deployment packages, so that a program can be linked to them.
-	folder, err := os.MkdirTemp("", "workflow-test-functions-")
-	ok(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	folder := t.TempDir()
 	for _, kind := range functions {
 		program := compiled(t, "sagemaker-datapipeline/lambda/"+kind)
 		ok(t, os.WriteFile(filepath.Join(folder, kind), program, 0o755))
