@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +42,9 @@ func rollback(ctx context.Context, o options, s *site, out io.Writer) error {
 	var model string
 	var err error
 	if len(o.words) == 1 {
-		model, err = s.modelOf(ctx, o.words[0])
+		if model, err = s.modelOf(ctx, o.words[0]); err == nil {
+			err = s.letIn(ctx, o.words[0], model)
+		}
 	} else {
 		model, err = s.before(ctx)
 	}
@@ -63,6 +66,30 @@ func rollback(ctx context.Context, o options, s *site, out io.Writer) error {
 		return &answerError{fmt.Sprintf("the model %s is of no training job of this pipeline: serve it by hand (aws sagemaker update-endpoint)", model)}
 	}
 	return s.again(ctx, out, job, manifest.Resume{From: manifest.FromDeploy, Model: model, By: o.by, Reason: o.reason, Rollback: true})
+}
+
+// letIn refuses a model that people haven't let into service: a rollback asks nobody. One that the history names was in service, and of one
+// without a package nobody was ever asked.
+func (s *site) letIn(ctx context.Context, id, model string) error {
+	recorded, err := s.history(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(recorded.History, func(e service.Entry) bool { return e.Model == model }) {
+		return nil
+	}
+	p, err := s.packageOf(ctx, id)
+	if _, none := errors.AsType[*answerError](err); none || groupGone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if p.ModelApprovalStatus != types.ModelApprovalStatusApproved {
+		return &answerError{fmt.Sprintf("the model of run %s was never in service, and is %s in the registry (%s): a rollback asks nobody; rerun -from deploy does",
+			id, p.ModelApprovalStatus, orNone(aws.ToString(p.ApprovalDescription)))}
+	}
+	return nil
 }
 
 // before is the model that was put into service before the one that serves.

@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	paused "sagemaker-datapipeline/lambda/pause"
 )
 
 // destroy takes down what no stack holds: the workflow makes endpoint, configs, models and packages, so that neither a deploy nor the deletion of a
@@ -37,7 +39,7 @@ func destroy(ctx context.Context, o options, s *site, out io.Writer) error {
 		}
 		kept = "training jobs can't be deleted: SageMaker keeps their descriptions"
 	}
-	return d.say("%s; now take the stack down: npx cdk destroy '%s/%s'", kept, s.environment, s.pipeline)
+	return d.say("%s; the pause stays, until somebody takes resume or 30 days are over; now take the stack down: npx cdk destroy '%s/%s'", kept, s.environment, s.pipeline)
 }
 
 // destruction is a destroy on its way. Each step can be given again: what is gone is passed over.
@@ -205,7 +207,8 @@ func (d *destruction) packages(ctx context.Context) error {
 	return nil
 }
 
-// data deletes every version of every object of the pipeline.
+// data deletes every version of every object of the pipeline but the pause, without which the schedule of a stack that is still there would begin
+// anew.
 func (d *destruction) data(ctx context.Context) error {
 	bucket, err := d.bucket(ctx)
 	if err != nil {
@@ -220,6 +223,9 @@ func (d *destruction) data(ctx context.Context) error {
 		}
 		var gone []s3types.ObjectIdentifier
 		for _, v := range page.Versions {
+			if aws.ToString(v.Key) == paused.Key(d.pipeline) && aws.ToBool(v.IsLatest) {
+				continue
+			}
 			gone = append(gone, s3types.ObjectIdentifier{Key: v.Key, VersionId: v.VersionId})
 		}
 		for _, m := range page.DeleteMarkers {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 
 	"sagemaker-datapipeline/constructs"
 	"sagemaker-datapipeline/lambda/manifest"
+	paused "sagemaker-datapipeline/lambda/pause"
 	"sagemaker-datapipeline/lambda/run"
 	"sagemaker-datapipeline/lambda/service"
 	"sagemaker-datapipeline/test/local/emulator"
@@ -38,6 +40,7 @@ const (
 	shopName   = "ml-local-sales"
 	january    = "20260101t020000z"
 	february   = "20260201t020000z"
+	march      = "20260301t020000z"
 )
 
 func newShop(t *testing.T) *shop {
@@ -260,6 +263,14 @@ func TestACommandChangesWhatTheWorkflowHasMade(t *testing.T) {
 			t.Errorf("the execution's input is %+v of run %s", input.Resume, input.Run)
 		}
 	})
+	t.Run("a rollback goes to no model that waits for a person, or was refused", func(t *testing.T) {
+		s.trained(t, march, 3)
+		s.registered(t, march)
+		ask(t, "rollback -reason worse"+sales+march, notDone, "was never in service, and is PendingManualApproval")
+		ask(t, "refuse -reason biased -by bob"+sales+march, done, "is Rejected")
+		ask(t, "rollback -reason worse"+sales+march, notDone, "was never in service, and is Rejected in the registry (by bob: biased)")
+		ask(t, "rollback -reason worse -by ada"+sales+january, done, "ml-local-sales-"+january)
+	})
 	t.Run("a run is executed again from a step", func(t *testing.T) {
 		ask(t, "rerun -from evaluate -reason again -by ada"+sales+february, done, "from               evaluate")
 		if r := s.started(t).Resume; r == nil || r.Model != shopName+"-"+february || r.Rollback {
@@ -296,6 +307,7 @@ func TestACommandChangesWhatTheWorkflowHasMade(t *testing.T) {
 		})
 		must(t, err)
 		s.put(t, "stock/head.json", []byte("{}"))
+		s.put(t, paused.Key("sales"), []byte("{}"))
 		ask(t, "destroy -data -confirm ml-local-sales"+sales, done, "stopped arn:aws:states", "deleted the endpoint ml-local-sales", "deleted the model ml-local-sales-"+january,
 			"deleted the endpoint config ml-local-sales-"+february, "deleted the model package", "npx cdk destroy 'local/sales'")
 		models, err := s.sm.ListModels(context.WithoutCancel(t.Context()), &sagemaker.ListModelsInput{})
@@ -305,8 +317,13 @@ func TestACommandChangesWhatTheWorkflowHasMade(t *testing.T) {
 		}
 		left, err := s.s3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(shopBucket)})
 		must(t, err)
-		if len(left.Contents) != 1 || aws.ToString(left.Contents[0].Key) != "stock/head.json" {
-			t.Errorf("what is left is %d objects, the first %s", len(left.Contents), aws.ToString(left.Contents[0].Key))
+		var keys []string
+		for _, o := range left.Contents {
+			keys = append(keys, aws.ToString(o.Key))
+		}
+		// Without the pause the schedule of the stack, which is still there, would make another run.
+		if want := []string{paused.Key("sales"), "stock/head.json"}; !slices.Equal(keys, want) {
+			t.Errorf("what is left is %v, want %v", keys, want)
 		}
 		ask(t, "destroy -confirm ml-local-sales"+sales, done, "runs, models' artifacts and clocks in S3 are kept")
 	})
