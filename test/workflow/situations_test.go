@@ -146,6 +146,7 @@ const (
 )
 
 func TestWhateverARunMeetsItEndsAsTheTableSays(t *testing.T) {
+	t.Parallel() // what uses jsii has ended by then
 	l := newLab(t, "0.1")
 	l.oldModel = l.trainOld(t)
 	ends := make([]end, len(situations))
