@@ -141,12 +141,21 @@ const (
 	machinesSeconds = 3_600
 )
 
-// traffic is how callers are moved, also where nothing is said about it.
+// DefaultWatchMinutes is how long alarms are watched after a step, and again before the old machines end: an alarm that looks at two
+// minutes rings within them.
+const DefaultWatchMinutes = 5
+
+// traffic is how callers are moved, also where nothing is said about it. An update rolls back only what its alarms see while it
+// waits.
 func (p EndpointProps) traffic() TrafficProps {
-	if p.Traffic == nil {
+	switch watch := awscdk.Duration_Minutes(jsii.Number(DefaultWatchMinutes)); {
+	case p.Traffic != nil:
+		return *p.Traffic
+	case len(p.Alarms) > 0:
+		return TrafficProps{Kind: AllAtOnce, Wait: watch, TerminationWait: watch}
+	default:
 		return TrafficProps{Kind: AllAtOnce}
 	}
-	return *p.Traffic
 }
 
 // inSeconds is a duration that may be left out.
