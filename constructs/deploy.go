@@ -121,7 +121,7 @@ func (f *flow) deploy(served awsstepfunctions.IChainable) awsstepfunctions.IChai
 	})
 	rolledBack.Next(f.failed)
 	recorded, back := f.registerScaling(f.prune(served), rolledBack)
-	return f.acquireLease(f.createEndpointConfig(f.putIntoService(f.recordService(recorded), back, rolledBack)))
+	return f.acquireLease(f.createEndpointConfig(f.putIntoService(f.recordService(recorded), back)))
 }
 
 // acquireLease makes the states that wait for the deploy lease. It is taken only from an execution that has ended.

@@ -73,7 +73,8 @@ func (f *flow) keepScaling(update awsstepfunctions.IChainable) awsstepfunctions.
 }
 
 // registerScaling makes the states that have the endpoint scaled, which is possible only when it exists: by the workflow, not by
-// CloudFormation. After them comes then, or back for a model that was put back. Without autoscaling there are none.
+// CloudFormation. After them comes then, back for a model that was put back, or the failure where an update was refused. Without
+// autoscaling there are none.
 func (f *flow) registerScaling(then, back awsstepfunctions.IChainable) (recorded, putBack awsstepfunctions.IChainable) {
 	p := f.props.Endpoint.Autoscaling
 	if p == nil {
@@ -100,6 +101,7 @@ func (f *flow) registerScaling(then, back awsstepfunctions.IChainable) (recorded
 	register.Next(attach)
 	attach.Next(which)
 	which.When(condition(`$putBack`), back, nil).
+		When(condition(`$exists($undone.step)`), f.failed, when("The update was refused.", nil)).
 		Otherwise(then)
 	return register, register
 }

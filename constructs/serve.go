@@ -14,9 +14,10 @@ import (
 // whoever else is changing the endpoint is waited for, not run over; and it is the same for the run's own config and for the one
 // before, which is put back ($putBack) where the new model doesn't serve as it should.
 //
-// served is where a model goes that answers as it should, back where the one before serves again, and rolledBack where SageMaker
-// itself has gone back.
-func (f *flow) putIntoService(served, back, rolledBack awsstepfunctions.IChainable) awsstepfunctions.IChainable {
+// served is where a model goes that answers as it should, and back where the one before serves again, whether the workflow or
+// SageMaker itself has gone back; also, with $undone assigned and not $putBack, where autoscaling was taken off for an update that is
+// refused.
+func (f *flow) putIntoService(served, back awsstepfunctions.IChainable) awsstepfunctions.IChainable {
 	name := map[string]any{"EndpointName": f.props.Name}
 	look := f.task("Look at endpoint", "aws-sdk:sagemaker:describeEndpoint", taskProps{
 		comment:   "Also the moment in which the config that is served before is written down.",
@@ -77,8 +78,13 @@ func (f *flow) putIntoService(served, back, rolledBack awsstepfunctions.IChainab
 	})).
 		Otherwise(f.failed)
 
-	busy.When(condition(fmt.Sprintf(`$looks < %d and $contains($failure.cause, /in-progress|already existing|Could not find endpoint|Rate exceeded|[Tt]hrottl/)`, most)), wait, nil).
-		Otherwise(f.failed)
+	busy.When(condition(fmt.Sprintf(`$looks < %d and $contains($failure.cause, /in-progress|already existing|Could not find endpoint|Rate exceeded|[Tt]hrottl/)`, most)), wait, nil)
+	if f.props.Endpoint.Autoscaling != nil {
+		busy.When(condition(`$scaling = 'deregistered' and $not($putBack)`), back, when("The update was refused that autoscaling was taken off for.", variables{
+			"undone": jsonata(`$failure`),
+		}))
+	}
+	busy.Otherwise(f.failed)
 	look.Next(decide)
 	wait.Next(look)
 	const inService = `$endpoint.status = 'InService' and $not($endpoint.pending)`
@@ -89,8 +95,10 @@ func (f *flow) putIntoService(served, back, rolledBack awsstepfunctions.IChainab
 		When(condition(inService+` and $not($asked)`), f.keepScaling(update), nil).
 		When(condition(`$endpoint.status = 'Failed' and $not($asked)`), remove, nil).
 		When(condition(fmt.Sprintf(`$looks < %d and ($endpoint.pending or $endpoint.status in ['Creating', 'Updating', 'SystemUpdating', 'RollingBack', 'Deleting', 'Throttled'])`, most)), wait, when("It is being changed, by this run or by somebody else.", nil)).
-		When(condition(inService+` and $not($putBack) and $endpoint.config = $previousConfig`), rolledBack, when("In service is not deployed.", failing(stepDeploy, "Deploy.RolledBack",
-			`'the endpoint is in service, but with ' & $endpoint.config & ' as before: SageMaker rolled the update to ' & $config & ' back' & $endpoint.reason`))).
+		When(condition(inService+` and $not($putBack) and $endpoint.config = $previousConfig`), back, when("In service is not deployed.", variables{
+			"putBack": true, "undone": failing(stepDeploy, "Deploy.RolledBack",
+				`'the endpoint is in service, but with ' & $endpoint.config & ' as before: SageMaker rolled the update to ' & $config & ' back' & $endpoint.reason`)["failure"],
+		})).
 		When(condition(inService), f.failed, when("", failing(stepDeploy, "Deploy.Replaced",
 			`'the endpoint is in service, but with ' & $endpoint.config & ' after this run had asked for ' & $wanted & ': SageMaker, another run or a person has put it there' & $endpoint.reason`))).
 		When(condition(`$endpoint.status = 'Failed'`), goBack, when("", failing(stepDeploy, "Deploy.EndpointFailed",
