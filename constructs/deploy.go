@@ -31,9 +31,9 @@ type EndpointProps struct {
 	// Default: it stays InstanceCount.
 	Autoscaling *AutoscalingProps
 	// Traffic is how callers are moved to a new model.
-	// Default: all at once.
+	// Default: all at once; with Alarms the old machines stay for ten minutes, in which these are watched.
 	Traffic *TrafficProps
-	// Alarms roll an update back. One to ten.
+	// Alarms roll an update back while it waits, as Traffic says. Up to ten.
 	// Default: none; an update is rolled back only if the machines don't come up.
 	Alarms []awscloudwatch.IAlarm
 	// KeyColumns is how many columns of the key each row of the channel "batch" begins with. Needed with the kind pipeline.Batch.

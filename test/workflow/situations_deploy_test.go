@@ -22,6 +22,13 @@ import (
 
 // deploySituations are those of a model on its way into service.
 var deploySituations = []situation{
+	// The longest first.
+	{
+		name: "a lease that stays held is given up", pipeline: "kept",
+		before: func(t *testing.T, l *lab, s situation) { l.holdLease(t, s.pipeline) },
+		want:   outcome{failed: "Lease.Held", cause: "run " + second + " still holds the deploy lease", advice: "deploy-lease.json", endpoint: "absent"},
+	},
+
 	{
 		name: "the first run creates the endpoint", pipeline: "first",
 		want: outcome{asked: "CreateEndpoint"},
@@ -249,11 +256,6 @@ var deploySituations = []situation{
 			l.endHolder(t, s.pipeline)
 		},
 		want: outcome{asked: "CreateEndpoint"},
-	},
-	{
-		name: "a lease that stays held is given up", pipeline: "kept",
-		before: func(t *testing.T, l *lab, s situation) { l.holdLease(t, s.pipeline) },
-		want:   outcome{failed: "Lease.Held", cause: "run " + second + " still holds the deploy lease", advice: "deploy-lease.json", endpoint: "absent"},
 	},
 
 	// The ways to serve.

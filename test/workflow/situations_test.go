@@ -76,7 +76,7 @@ type outcome struct {
 }
 
 // situations are those of the way to a model, and of its way into service.
-var situations = slices.Concat(modelSituations, deploySituations)
+var situations = slices.Concat(deploySituations, modelSituations)
 
 // modelSituations are those of a run on its way to a model.
 var modelSituations = []situation{
