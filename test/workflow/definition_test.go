@@ -17,6 +17,8 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"sagemaker-datapipeline/constructs"
+	"sagemaker-datapipeline/lambda/manifest"
+	"sagemaker-datapipeline/lambda/run"
 )
 
 // definition is a state machine as CloudFormation will hand it to Step Functions.
@@ -181,6 +183,55 @@ func wayTo(t *testing.T, d definition, choice, state string) string {
 	}
 	t.Fatalf("%q has no way to %q", choice, state)
 	return ""
+}
+
+func TestTheInputOfARunOfTenThousandFilesIsSmall(t *testing.T) {
+	id, err := run.ParseID(first)
+	ok(t, err)
+	m := manifest.Manifest{Pipeline: "plain", Run: id, ScheduledTime: id.Time(), Attempt: "1", Channels: map[string]manifest.Channel{}, Smoke: manifest.Smoke{ContentType: "text/csv", Body: strings.Repeat("0.123456789,", 500)}}
+	for n := range 10_000 {
+		m.Files = append(m.Files, manifest.File{Object: manifest.Object{Key: manifest.DataKey("plain", id, "1", n)}})
+	}
+	for _, channel := range []string{manifest.Train, manifest.Validation, manifest.Test} {
+		m.Channels[channel] = manifest.Channel{Manifest: manifest.Object{Key: manifest.ChannelManifestKey("plain", id, "1", channel)}, Files: 10_000}
+	}
+	b, err := json.Marshal(m.ExecutionInput(bucketName))
+	ok(t, err)
+	if t.Logf("%d bytes, with a row of 500 features", len(b)); len(b) > 16_384 {
+		t.Errorf("the input has %d bytes: %.300s", len(b), b)
+	}
+}
+
+func TestWaitsDoubleUpToTheirMost(t *testing.T) {
+	d := decode(t, "aok")
+	for _, c := range []struct {
+		choice, next string
+		delay, want  float64
+	}{
+		{"Trained?", "Wait to train", 1, 2}, {"Trained?", "Wait to train", 40, 60}, {"Trained?", "Wait to train", 60, 60},
+		{"Trained?", "Wait for training job", 1, 2}, {"Trained?", "Wait for training job", 8, 10},
+		{"Approved?", "Wait for approval", 1, 2}, {"Approved?", "Wait for approval", 512, 900}, {"Approved?", "Wait for approval", 900, 900},
+	} {
+		for _, way := range d.States[c.choice].Choices {
+			if way.Next != c.next {
+				continue
+			}
+			e := evaluate(t, []evaluation{{Expression: way.Assign["delay"].(string), Variables: map[string]any{"delay": c.delay}}})[0]
+			if e.Error != "" || e.Value != c.want {
+				t.Errorf("after %v, %s waits %v %s, want %v", c.delay, c.next, e.Value, e.Error, c.want)
+			}
+			break // the first way there is the most patient one
+		}
+	}
+	var expressions []evaluation
+	for range 50 {
+		expressions = append(expressions, evaluation{Expression: d.States["Wait to train"].Seconds.(string), Variables: map[string]any{"delay": 100}})
+	}
+	for _, e := range evaluate(t, expressions) {
+		if seconds, _ := e.Value.(float64); e.Error != "" || seconds < 75 || seconds > 125 || seconds != float64(int(seconds)) {
+			t.Errorf("it waits %v seconds, %s", e.Value, e.Error)
+		}
+	}
 }
 
 func TestTheLastAttemptOfThePipelineWithTheLongestNameFitsSageMaker(t *testing.T) {

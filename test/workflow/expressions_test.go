@@ -322,7 +322,10 @@ func TestTheEndpointGetsWhatItsStateCallsFor(t *testing.T) {
 			if next != want {
 				t.Errorf("%+v, %v: %s, want %s", c.look, modes[i], next, want)
 			}
-			f, _ := failure["failure"].(map[string]any)
+			f, put := failure["failure"].(map[string]any)
+			if !put { // what was undone, and is told when the rest is
+				f, _ = failure["undone"].(map[string]any)
+			}
 			if i == 1 && c.error != "" && f["error"] != c.error {
 				t.Errorf("%+v: the failure is %v, want %s", c.look, f["error"], c.error)
 			}

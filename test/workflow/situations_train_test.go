@@ -16,7 +16,9 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"sagemaker-datapipeline/constructs"
+	"sagemaker-datapipeline/lambda/manifest"
 	"sagemaker-datapipeline/lambda/pipeline"
+	"sagemaker-datapipeline/lambda/signature"
 	"sagemaker-datapipeline/test/local/emulator"
 )
 
@@ -48,7 +50,8 @@ type jobOutcome struct {
 	trained, scored string
 	// types are the instance types that were asked for, in order; "" is not looked at.
 	types string
-	// served is what comes behind the run in the name of the config in service; "absent" is that there is no endpoint.
+	// served is what comes behind the run in the name of the config in service; "absent" is that there is no endpoint, "earlier" that it
+	// is the run's before.
 	served string
 	// check looks at the rest.
 	check func(t *testing.T, l *lab, s jobSituation, r result)
@@ -252,7 +255,10 @@ var jobSituations = []jobSituation{
 	// Find champion, Score and Decide.
 	{
 		name: "a first model that is good enough is scored, registered and put into service", pipeline: "sfirst", props: gated(byAUC),
-		want: jobOutcome{trained: "a1", scored: "c1", says: []string{"auc"}, check: checkPackage("Approved")},
+		want: jobOutcome{trained: "a1", scored: "c1", says: []string{"auc"}, check: func(t *testing.T, l *lab, s jobSituation, r result) {
+			checkPackage("Approved")(t, l, s, r)
+			l.checkHistory(t, r)
+		}},
 	},
 	{
 		name: "with a key, jobs, scores and endpoints are sealed, and all goes as without", pipeline: "gatedkey",
@@ -277,6 +283,21 @@ var jobSituations = []jobSituation{
 		want: jobOutcome{trained: "a1", scored: "c1 m1", check: func(t *testing.T, _ *lab, _ jobSituation, r result) {
 			t.Log(r.output)
 		}},
+	},
+	{
+		name: "a model with other features may not take the place of the one in service", pipeline: "srefused", props: gated(byAUC),
+		before: func(t *testing.T, l *lab, s jobSituation, machine string, input map[string]any) {
+			if r := l.execute(t, machine, earlier, l.export(t, s.pipeline, earlier), nil); r.error != "" {
+				t.Fatalf("the run before failed: %s: %s", r.error, r.cause)
+			}
+			changed, err := json.Marshal(signature.Signature{
+				Version: signature.Version, Pipeline: s.pipeline, Task: string(pipeline.Binary), Label: "Y",
+				Features: []signature.Feature{{Name: "B", SQLType: "float"}, {Name: "A", SQLType: "float"}},
+			})
+			ok(t, err)
+			l.put(t, manifest.ModelPrefix(s.pipeline)+prefix(s.pipeline)+"-"+earlier+"/signature.json", string(changed))
+		},
+		want: jobOutcome{outcome: "not better", trained: "a1", served: "earlier", says: []string{"signatureChange"}},
 	},
 	{
 		name: "a person who starts again from the evaluation trains nothing", pipeline: "seval", props: gated(byAUC), before: resumed("evaluate"),
@@ -352,6 +373,38 @@ var jobSituations = []jobSituation{
 		want: jobOutcome{outcome: "superseded", trained: "a1", scored: "c1", served: "absent", says: []string{"a later run was registered", second}},
 	},
 	{
+		name: "a person who starts again from the deployment is asked again where models are approved", pipeline: "aagain", props: asksFor(600, 600),
+		before: func(t *testing.T, l *lab, s jobSituation, machine string, input map[string]any) {
+			refuse := func() { decides("Rejected", "by ann: no")(t, l, s) }
+			if r := l.execute(t, machine, "before", input, refuse); r.error != "" {
+				t.Fatalf("the execution before failed: %s: %s", r.error, r.cause)
+			}
+			input["resume"] = map[string]any{"from": "deploy", "model": prefix(s.pipeline) + "-" + first, "by": "ann", "reason": "a test"}
+		},
+		during: func(t *testing.T, l *lab, s jobSituation) {
+			for len(l.packages(t, s.pipeline)) < 2 {
+				time.Sleep(50 * time.Millisecond)
+			}
+			decides("Approved", "by bob: yes")(t, l, s)
+		},
+		want: jobOutcome{trained: "a1", scored: "c1"},
+	},
+	{
+		name: "a rollback asks nobody", pipeline: "aback", props: asksFor(600, 600),
+		before: func(t *testing.T, l *lab, s jobSituation, machine string, input map[string]any) {
+			approve := func() { decides("Approved", "by ann: yes")(t, l, s) }
+			if r := l.execute(t, machine, "before", input, approve); r.error != "" {
+				t.Fatalf("the execution before failed: %s: %s", r.error, r.cause)
+			}
+			input["resume"] = map[string]any{"from": "deploy", "model": prefix(s.pipeline) + "-" + first, "by": "ann", "reason": "a test", "rollback": true}
+		},
+		want: jobOutcome{trained: "a1", scored: "c1", check: func(t *testing.T, l *lab, s jobSituation, _ result) {
+			if n := len(l.packages(t, s.pipeline)); n != 1 {
+				t.Errorf("there are %d model packages", n)
+			}
+		}},
+	},
+	{
 		name: "a model package whose answer was lost is not registered twice", pipeline: "alost", props: gated(byAUC),
 		faults: []emulator.Fault{{Operation: "CreateModelPackage", Code: "InternalFailure", Performed: true, Match: map[string]string{"ModelPackageGroupName": "%s"}}},
 		want:   jobOutcome{trained: "a1", scored: "c1", check: checkPackage("Approved")},
@@ -384,9 +437,12 @@ func checkPackage(status types.ModelApprovalStatus) func(*testing.T, *lab, jobSi
 	}
 }
 
+// packages are the pipeline's, the newest first.
 func (l *lab) packages(t *testing.T, name string) []types.ModelPackageSummary {
 	t.Helper()
-	out, err := l.sm.ListModelPackages(t.Context(), &sagemaker.ListModelPackagesInput{ModelPackageGroupName: aws.String(prefix(name))})
+	out, err := l.sm.ListModelPackages(t.Context(), &sagemaker.ListModelPackagesInput{
+		ModelPackageGroupName: aws.String(prefix(name)), SortBy: types.ModelPackageSortByCreationTime, SortOrder: types.SortOrderDescending,
+	})
 	ok(t, err)
 	return out.ModelPackageSummaryList
 }
@@ -409,6 +465,31 @@ func decides(status types.ModelApprovalStatus, words string) func(*testing.T, *l
 			ModelPackageArn: l.waitForPackage(t, s.pipeline), ModelApprovalStatus: status, ApprovalDescription: aws.String(words),
 		})
 		ok(t, err)
+	}
+}
+
+// checkHistory counts what a successful run costs, and looks that nothing in it grows with the data.
+func (l *lab) checkHistory(t *testing.T, r result) {
+	t.Helper()
+	pages := sfn.NewGetExecutionHistoryPaginator(l.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(r.arn), MaxResults: 1000})
+	transitions, largest := 0, 0
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		ok(t, err)
+		for _, e := range page.Events {
+			if d := e.StateEnteredEventDetails; d != nil {
+				transitions++
+				largest = max(largest, len(aws.ToString(d.Input)))
+			}
+			if d := e.StateExitedEventDetails; d != nil {
+				largest = max(largest, len(aws.ToString(d.Output)))
+			}
+		}
+	}
+	t.Logf("%d transitions; the largest input or output of a state has %d bytes", transitions, largest)
+	// The shortest way has 33; the local AWS's endpoint takes some looks.
+	if transitions < 33 || largest == 0 || largest > 16_384 {
+		t.Errorf("%d transitions, and %d bytes", transitions, largest)
 	}
 }
 
@@ -437,6 +518,7 @@ func (l *lab) abort(t *testing.T, machine string, input map[string]any, job stri
 }
 
 func TestARunGetsItsJobsWhateverItTakes(t *testing.T) {
+	t.Parallel() // what uses jsii has ended by then
 	l := newLab(t, "0.1")
 	l.oldModel = l.trainOld(t)
 	results := make([]result, len(jobSituations))
@@ -502,8 +584,11 @@ func (l *lab) checkJobs(t *testing.T, s jobSituation, r result, notices []notice
 		t.Errorf("the transform jobs are %q, want %q", got, w.scored)
 	}
 	want := prefix(s.pipeline) + "-" + first + w.served
-	if w.served == "absent" {
+	switch w.served {
+	case "absent":
 		want = ""
+	case "earlier":
+		want = prefix(s.pipeline) + "-" + earlier
 	}
 	if status, config := l.endpoint(t, prefix(s.pipeline)); !strings.HasPrefix(config, want) || (config == "") != (want == "") {
 		t.Errorf("the endpoint is %s on %q, want %q", status, config, want)
