@@ -87,6 +87,8 @@ func (f *flow) putIntoService(served, back awsstepfunctions.IChainable) awsstepf
 	busy.Otherwise(f.failed)
 	look.Next(decide)
 	wait.Next(look)
+	undone := failing(stepDeploy, "Deploy.RolledBack",
+		`'the endpoint is in service, but with ' & $endpoint.config & ' as before: SageMaker rolled the update to ' & $config & ' back' & $endpoint.reason`)
 	const inService = `$endpoint.status = 'InService' and $not($endpoint.pending)`
 	decide.
 		When(condition(inService+` and $endpoint.config = $wanted and $putBack`), back, when("The model before serves again.", nil)).
@@ -96,8 +98,7 @@ func (f *flow) putIntoService(served, back awsstepfunctions.IChainable) awsstepf
 		When(condition(`$endpoint.status = 'Failed' and $not($asked)`), remove, nil).
 		When(condition(fmt.Sprintf(`$looks < %d and ($endpoint.pending or $endpoint.status in ['Creating', 'Updating', 'SystemUpdating', 'RollingBack', 'Deleting', 'Throttled'])`, most)), wait, when("It is being changed, by this run or by somebody else.", nil)).
 		When(condition(inService+` and $not($putBack) and $endpoint.config = $previousConfig`), back, when("In service is not deployed.", variables{
-			"putBack": true, "undone": failing(stepDeploy, "Deploy.RolledBack",
-				`'the endpoint is in service, but with ' & $endpoint.config & ' as before: SageMaker rolled the update to ' & $config & ' back' & $endpoint.reason`)["failure"],
+			"putBack": true, "undone": undone["failure"], "failure": undone["failure"],
 		})).
 		When(condition(inService), f.failed, when("", failing(stepDeploy, "Deploy.Replaced",
 			`'the endpoint is in service, but with ' & $endpoint.config & ' after this run had asked for ' & $wanted & ': SageMaker, another run or a person has put it there' & $endpoint.reason`))).
@@ -129,7 +130,7 @@ func (f *flow) update() map[string]any {
 func (f *flow) smokeTest(served, wrong awsstepfunctions.IChainable) awsstepfunctions.IChainable {
 	test := f.invoke("Smoke test", f.props.Evaluate, map[string]any{
 		"command": "smoke", "run": jsonata(`$run`), "job": jsonata(`$job`), "endpoint": f.props.Name,
-		"manifest": jsonata(`$string(` + input + `.manifest)`),
+		"manifest": jsonata(manifestKey),
 	}, taskProps{
 		comment: "Rows of the hold-out, asked of the endpoint and compared with what the batch transform gave.",
 		step:    stepSmoke,
