@@ -138,7 +138,6 @@ func (f *flow) train(then awsstepfunctions.IChainable) awsstepfunctions.IChainab
 			return f.machines(instanceType, map[string]any{"InstanceCount": p.InstanceCount, "VolumeSizeInGB": p.VolumeGiB})
 		}),
 		"StoppingCondition": stopping,
-		"RetryStrategy":     map[string]any{"MaximumRetryAttempts": serviceRetries},
 		"HyperParameters":   &p.Hyperparameters,
 		"Tags":              f.tags(),
 	}
@@ -168,10 +167,6 @@ func (f *flow) train(then awsstepfunctions.IChainable) awsstepfunctions.IChainab
 		timeoutSeconds: int(*longest.ToSeconds(nil)) + startingHours*60*60,
 	}, then)
 }
-
-// serviceRetries is how often SageMaker itself begins a job again that an internal error has stopped: on machines that it has
-// already. What fails after that too is begun again by the workflow.
-const serviceRetries = 2
 
 // trained is what later states need of a training job, from its description.
 var trained = variables{
