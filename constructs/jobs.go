@@ -3,6 +3,7 @@ package constructs
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -105,14 +106,10 @@ func (f *flow) runJob(j job, then awsstepfunctions.IChainable) awsstepfunctions.
 	k := j.kind
 	key := map[string]any{k.nameMember(): jsonata(j.name)}
 	arguments := map[string]any{k.nameMember(): jsonata(j.name)}
-	for member, value := range j.arguments {
-		arguments[member] = value
-	}
+	maps.Copy(arguments, j.arguments)
 	assign := func(trouble string) variables {
 		assigned := variables{"trouble": jsonata(trouble)}
-		for name, value := range j.assign {
-			assigned[name] = value
-		}
+		maps.Copy(assigned, j.assign)
 		return assigned
 	}
 

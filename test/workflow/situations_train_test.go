@@ -275,7 +275,7 @@ var jobSituations = []jobSituation{
 	},
 	{
 		name: "of a later run the model in service is scored too", pipeline: "slater", props: gated(byAUC),
-		before: func(t *testing.T, l *lab, s jobSituation, machine string, input map[string]any) {
+		before: func(t *testing.T, l *lab, s jobSituation, machine string, _ map[string]any) {
 			if r := l.execute(t, machine, earlier, l.export(t, s.pipeline, earlier), nil); r.error != "" {
 				t.Fatalf("the run before failed: %s: %s", r.error, r.cause)
 			}
@@ -286,7 +286,7 @@ var jobSituations = []jobSituation{
 	},
 	{
 		name: "a model with other features may not take the place of the one in service", pipeline: "srefused", props: gated(byAUC),
-		before: func(t *testing.T, l *lab, s jobSituation, machine string, input map[string]any) {
+		before: func(t *testing.T, l *lab, s jobSituation, machine string, _ map[string]any) {
 			if r := l.execute(t, machine, earlier, l.export(t, s.pipeline, earlier), nil); r.error != "" {
 				t.Fatalf("the run before failed: %s: %s", r.error, r.cause)
 			}
@@ -317,7 +317,7 @@ var jobSituations = []jobSituation{
 		want: jobOutcome{failed: "Train.NotCompleted", trained: "a1", served: "absent", says: []string{"is Failed: only one that has completed has a model"}},
 	},
 	{
-		name: "a transform goes through the same troubles as a training", pipeline: "stroubles", props: func(stack awscdk.Stack, p *constructs.WorkflowProps) {
+		name: "a transform goes through the same troubles as a training", pipeline: "stroubles", props: func(_ awscdk.Stack, p *constructs.WorkflowProps) {
 			p.Gate = &byAUC
 			p.Transform.InstanceTypes = []string{"ml.m5.large", "ml.m5.xlarge"}
 		},
