@@ -176,10 +176,15 @@ func (p EndpointProps) deploymentSeconds() int {
 	return steps*inSeconds(t.Wait) + inSeconds(t.TerminationWait)
 }
 
-// patience is how many poll intervals an endpoint may take to get ready.
+// longestPatience keeps the history of an execution that waits for the lease of a batch far below its 25,000 events: a look is about
+// ten, and comes every ten polls in the end. With the default interval it is five days.
+const longestPatience = 7_200
+
+// patience is how many poll intervals an endpoint may take to get ready; of a batch, half of what its job may take with all its waiting.
 func (f *flow) patience() int {
 	if f.props.Endpoint.Kind == pipeline.Batch {
-		return patientPolls
+		job := *f.props.Transform.MaxRuntime.ToSeconds(nil) + startingHours*60*60 + *f.props.Training.Patience.ToSeconds(nil)
+		return min(longestPatience, patientPolls+int(job)/(2*f.pollSeconds()))
 	}
 	return patientPolls + f.props.Endpoint.deploymentSeconds()/int(*f.props.PollInterval.ToSeconds(nil))
 }
