@@ -493,12 +493,13 @@ func checkProbes(t *testing.T, pipeline string, second report.Tick) {
 
 func checkNotices(t *testing.T, r report.Result) {
 	for _, p := range r.Pipelines {
-		// Nobody has to know of a run that only exports.
-		var want []string
-		if p.Endpoint != "" {
-			want = []string{"succeeded"}
-		}
 		for _, tick := range p.Ticks {
+			want := []string{"succeeded"}
+			if p.Endpoint == "" {
+				if want[0] = tick.Export; tick.Export == "committed" {
+					want[0] = "exported"
+				}
+			}
 			var outcomes []string
 			for _, n := range r.Notices {
 				if n.Pipeline == p.Name && n.Run == tick.Run {
@@ -866,7 +867,14 @@ func (w world) newGeneration(t *testing.T, local runner) {
 	if got := w.invoke(t, "sales", at.Add(time.Second)); got.Outcome != "no new data" {
 		t.Errorf("the next run answers %+v", got)
 	}
-	if told := w.notices(t); len(told) > 0 {
+	var told []string
+	eventually(t, "two notices", func() bool {
+		for _, n := range w.notices(t) {
+			told = append(told, n["outcome"])
+		}
+		return len(told) >= 2
+	})
+	if slices.Sort(told); !slices.Equal(told, []string{"exported", "no new data"}) {
 		t.Errorf("it was announced: %v", told)
 	}
 }

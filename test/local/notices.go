@@ -104,3 +104,10 @@ func (b *inbox) failure(pipeline, run string) (report.Notice, bool) {
 	}
 	return b.received[i], true
 }
+
+// heard says whether the end of a run was told.
+func (b *inbox) heard(pipeline, run string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.received, func(n report.Notice) bool { return n.Pipeline == pipeline && n.Run == run })
+}

@@ -82,6 +82,7 @@ const (
 	exportWithin   = 3 * time.Minute
 	executeWithin  = 5 * time.Minute
 	scheduleWithin = 150 * time.Second
+	tellWithin     = time.Minute
 )
 
 func (r *runner) say(format string, args ...any) { r.recorder.console.line(r.name, format, args...) }

@@ -169,3 +169,18 @@ func (r *recorder) clocks(pipeline string, clocks []report.Clock) {
 		}
 	}
 }
+
+// runs are the ids of the runs that a pipeline had.
+func (r *recorder) runs(pipeline string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var ids []string
+	for _, p := range r.result.Pipelines {
+		for _, t := range p.Ticks {
+			if p.Name == pipeline {
+				ids = append(ids, t.Run)
+			}
+		}
+	}
+	return ids
+}

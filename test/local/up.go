@@ -241,6 +241,12 @@ func (l *localRun) runPipelines(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	for _, r := range all {
+		// The notify function tells an export's end a moment after it, and sets the clocks before it does.
+		for _, id := range l.recorder.runs(r.name) {
+			if err := poll(ctx, tellWithin, "the notice of run "+id+" of "+r.name, func() (bool, error) { return l.inbox.heard(r.name, id), nil }); err != nil {
+				return err
+			}
+		}
 		clocks, err := r.clocks(ctx)
 		if err != nil {
 			return err
