@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -48,12 +49,8 @@ func TestANoticeSaysWhatARunHasComeTo(t *testing.T) {
 		{"a batch that failed", "batch", nil, []string{"Rows exported: 0"}, "Read input"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			variables := map[string]any{}
-			for _, values := range []map[string]any{nothing, c.known} {
-				for name, value := range values {
-					variables[name] = value
-				}
-			}
+			variables := maps.Clone(nothing)
+			maps.Copy(variables, c.known)
 			payload := decode(t, c.pipeline).States["Tell"].Arguments["Payload"].(map[string]any)
 			done := evaluate(t, []evaluation{
 				{Expression: payload["facts"].(string), Variables: variables}, {Expression: payload["step"].(string), Variables: variables},
