@@ -117,12 +117,13 @@ func releaseStatements(stack awscdk.Stack, props *ReleaseProps, key awskms.IKey)
 		allow("ReadDecisionsAndEndThem", []string{"sagemaker:DescribeModelPackage", "sagemaker:UpdateModelPackage"}, packages),
 		allow("ListModels", []string{"sagemaker:ListModels"}, jsii.String("*")),
 		allow("PruneModels", []string{"sagemaker:DeleteModel"}, named("model")),
+		// Of a batch too: the endpoint that the pipeline had before serves until a person deletes it, and needs its model.
+		allow("SeeWhatServes", []string{"sagemaker:DescribeEndpoint"}, sageMaker("endpoint", name)),
+		// What a person has put into service by hand has any name.
+		allow("SeeWhatIsBehindIt", []string{"sagemaker:DescribeEndpointConfig"}, sageMaker("endpoint-config", "*")),
 	}
 	if props.Spec.Deploy != pipeline.Batch {
 		statements = append(statements,
-			allow("SeeWhatServes", []string{"sagemaker:DescribeEndpoint"}, sageMaker("endpoint", name)),
-			// What a person has put into service by hand has any name.
-			allow("SeeWhatIsBehindIt", []string{"sagemaker:DescribeEndpointConfig"}, sageMaker("endpoint-config", "*")),
 			allow("ListEndpointConfigs", []string{"sagemaker:ListEndpointConfigs"}, jsii.String("*")),
 			allow("PruneEndpointConfigs", []string{"sagemaker:DeleteEndpointConfig"}, named("endpoint-config")))
 	}

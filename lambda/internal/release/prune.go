@@ -95,9 +95,7 @@ func (r *Releaser) needed(ctx context.Context, s service.Service, keep int) (nee
 	if err := r.waiting(ctx, n.runs); err != nil {
 		return needed{}, err
 	}
-	if r.Spec.Deploy == pipeline.Batch {
-		return n, nil
-	}
+	// A batch has none, unless the pipeline had one before: nobody takes that down but a person.
 	e, err := r.endpoint(ctx)
 	if err != nil {
 		return needed{}, err

@@ -128,20 +128,35 @@ func TestWhatIsGoneAlreadyIsDeleted(t *testing.T) {
 }
 
 func TestABatchHasModelsOnly(t *testing.T) {
-	w := newWorld()
-	w.kind = pipeline.Batch
-	for n := range 3 {
-		w.sageMaker.models[config(tick(n))] = true
-	}
-	w.put(t, tick(0), tick(1), tick(2))
-	w.sageMaker.fail = func(operation, _ string) error {
-		if strings.Contains(operation, "Endpoint") {
-			return fmt.Errorf("%s is none of a batch's", operation)
-		}
-		return nil
-	}
-	if got, err := w.releaser(w.store.Client()).Prune(t.Context(), 2); err != nil || !slices.Equal(got.Deleted, []string{config(tick(0))}) {
-		t.Fatalf("got %+v, %v", got, err)
+	for _, c := range []struct {
+		name    string
+		serving string
+		want    []string
+	}{
+		{"there never was an endpoint", "", []string{config(tick(0)), config(tick(1))}},
+		{"the endpoint that the pipeline had before serves still", config(tick(0)), []string{config(tick(1))}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld()
+			w.kind = pipeline.Batch
+			for n := range 4 {
+				w.sageMaker.models[config(tick(n))] = true
+			}
+			if c.serving != "" {
+				w.sageMaker.made(c.serving, c.serving)
+			}
+			w.put(t, tick(0), tick(1), tick(2), tick(3))
+			w.sageMaker.serving = c.serving
+			w.sageMaker.fail = func(operation, _ string) error {
+				if operation == "ListEndpointConfigs" || operation == "DeleteEndpointConfig" {
+					return fmt.Errorf("%s is none of a batch's", operation)
+				}
+				return nil
+			}
+			if got, err := w.releaser(w.store.Client()).Prune(t.Context(), 2); err != nil || !slices.Equal(got.Deleted, c.want) {
+				t.Fatalf("got %+v, %v, want %q", got, err, c.want)
+			}
+		})
 	}
 }
 
