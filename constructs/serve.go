@@ -31,8 +31,9 @@ func (f *flow) putIntoService(served, back awsstepfunctions.IChainable) awsstepf
 				"reason":  jsonata(`$type($states.result.FailureReason) = 'string' ? ': ' & $states.result.FailureReason : ''`),
 				"pending": jsonata(`$type($states.result.PendingDeploymentSummary) = 'object'`),
 			},
-			// What is Failed serves nothing: there is no way back to it.
-			"previousConfig": jsonata(`$asked or $putBack ? $previousConfig
+			// What is Failed serves nothing: there is no way back to it. What is wanted is there before it was asked for when the
+			// answer of the request was lost: the way back leads behind it all the same.
+			"previousConfig": jsonata(`$asked or $putBack or $states.result.EndpointConfigName = $wanted ? $previousConfig
   : $states.result.EndpointStatus = 'InService' and $type($states.result.EndpointConfigName) = 'string' ? $states.result.EndpointConfigName
   : $states.result.EndpointStatus = 'Failed' ? '' : $previousConfig`),
 		},
@@ -40,16 +41,16 @@ func (f *flow) putIntoService(served, back awsstepfunctions.IChainable) awsstepf
 	decide := f.choice("What does the endpoint need?", "The state table in docs/workflow.md.", failing(stepDeploy, "Deploy.NeedsAPerson",
 		`'the endpoint is ' & $endpoint.status & $endpoint.reason`))
 	wait := f.wait("Wait for endpoint")
-	busy := f.choice("Refused for now?", "Somebody else changes the endpoint at the same moment, or SageMaker does not see the new config yet: look again.", nil)
+	busy := f.choice("Refused for now?", "Somebody else changes the endpoint at the same moment, SageMaker does not see the new config yet, or nobody knows whether it has heard: look again.", nil)
 	most := looksWithin(f.patience())
 
 	// What the API says of a missing endpoint is the text of a ValidationException; so is its throttling.
 	look.AddCatch(decide, &awsstepfunctions.CatchProps{
-		Errors: jsii.Strings("SageMaker.SageMakerException"),
+		Errors: jsii.Strings("SageMaker.SageMakerException", "SageMaker.SdkClientException"),
 		Assign: variables{
 			"looks": jsonata(`$looks + 1`),
 			"endpoint": jsonata(`($cause := $string($states.errorOutput.Cause); {
-  'status': $contains($cause, /Could not find endpoint/) ? 'Absent' : $contains($cause, /Rate exceeded|[Tt]hrottl/) ? 'Throttled' : 'Unreadable',
+  'status': $contains($cause, /Could not find endpoint/) ? 'Absent' : $contains($states.errorOutput.Error & ': ' & $cause, /` + passing + `/) ? 'Throttled' : 'Unreadable',
   'config': '', 'reason': ': ' & $cause, 'pending': false
 })`),
 		}.pointer(),
@@ -78,7 +79,7 @@ func (f *flow) putIntoService(served, back awsstepfunctions.IChainable) awsstepf
 	})).
 		Otherwise(f.failed)
 
-	busy.When(condition(fmt.Sprintf(`$looks < %d and $contains($failure.cause, /in-progress|already existing|Could not find endpoint|Rate exceeded|[Tt]hrottl/)`, most)), wait, nil)
+	busy.When(condition(fmt.Sprintf(`$looks < %d and $contains($failure.error & ': ' & $failure.cause, /in-progress|already existing|Could not find endpoint|%s/)`, most, passing)), wait, nil)
 	if f.props.Endpoint.Autoscaling != nil {
 		busy.When(condition(`$scaling = 'deregistered' and $not($putBack)`), back, when("The update was refused that autoscaling was taken off for.", variables{
 			"undone": jsonata(`$failure`),
@@ -111,6 +112,9 @@ func (f *flow) putIntoService(served, back awsstepfunctions.IChainable) awsstepf
 		Otherwise(f.failed)
 	return look
 }
+
+// passing is a part of a regular expression, of what errors say that pass by themselves: throttling, SageMaker's own, and a lost connection.
+const passing = `Rate exceeded|[Tt]hrottl|SdkClientException|Status Code: 5[0-9][0-9]|InternalFailure|InternalServer|ServiceUnavailable`
 
 // update is the request that changes an endpoint. Retained is only what autoscaling has set: a retained instance count would keep a
 // changed one from ever applying.

@@ -322,6 +322,20 @@ var deploySituations = []situation{
 			config: "old", asked: "UpdateEndpoint"},
 	},
 
+	{
+		name: "an update whose answer was lost has its way back all the same", pipeline: "updlost",
+		serving: true,
+		faults:  []emulator.Fault{{Operation: "UpdateEndpoint", Code: "InternalFailure", Performed: true, Match: map[string]string{"EndpointName": "%s"}}, unanswered},
+		want: outcome{ended: "rolled back", failed: "SmokeTest", cause: "the container of the endpoint", advice: "ml-test-updlost serves ml-test-updlost-old as before",
+			config: "old", asked: "UpdateEndpoint"},
+	},
+	{
+		name: "looks at the endpoint that SageMaker can't answer are no reason to give up", pipeline: "unwell",
+		serving: true,
+		faults:  []emulator.Fault{{Operation: "DescribeEndpoint", Code: "InternalFailure", Status: 500, Times: 3, Match: map[string]string{"EndpointName": "%s"}}},
+		want:    outcome{previous: "old", asked: "UpdateEndpoint"},
+	},
+
 	// Autoscaling.
 	{
 		name: "a new endpoint is scaled", pipeline: "scaled",
