@@ -130,7 +130,8 @@ func (f *flow) endEvent() map[string]any {
 	return map[string]any{
 		"run": jsonata(`$run`), "outcome": jsonata(`$outcome`), "execution": jsonata(executionArn),
 		"step": wentWrong("step"), "error": wentWrong("error"), "cause": wentWrong("cause"),
-		"facts": jsonata(f.factsExpression()),
+		"uncompared": jsonata(fmt.Sprintf(`$outcome = '%s' and $not($type($decision.championValue) = 'number')`, outcome.NotBetter)),
+		"facts":      jsonata(f.factsExpression()),
 	}
 }
 

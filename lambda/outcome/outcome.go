@@ -88,6 +88,9 @@ type End struct {
 	Repeated bool `json:"repeated,omitempty"`
 	// Data says that the run's data is committed and accepted: it sets the clock of the data.
 	Data bool `json:"data,omitempty"`
+	// Uncompared says that a model which isn't better was compared with none: nothing is in service, or what is can't read the run's data. So
+	// nothing in service is as young as it.
+	Uncompared bool `json:"uncompared,omitempty"`
 	// Step, Error and Cause say where and why, of what went wrong or was decided; Advice what to do, where the step knows better than the table of
 	// advice.
 	Step   string `json:"step,omitempty"`

@@ -72,3 +72,28 @@ func TestANoticeSaysWhatARunHasComeTo(t *testing.T) {
 		})
 	}
 }
+
+// TestAModelThatStaysUncomparedIsSaidToBe: it sets no clock, however often the gate refuses what would take its place.
+func TestAModelThatStaysUncomparedIsSaidToBe(t *testing.T) {
+	payload := decode(t, "plain").States["Tell"].Arguments["Payload"].(map[string]any)
+	for _, c := range []struct {
+		name, outcome string
+		decision      any
+		want          bool
+	}{
+		{"worse than the model in service", "not better", map[string]any{"decision": "not better", "championValue": 0.9}, false},
+		{"equal to a model in service that is worth nothing", "not better", map[string]any{"championValue": 0}, false},
+		{"below the threshold, with none in service", "not better", map[string]any{"decision": "not better", "championValue": nil}, true},
+		{"another signature, before anything is scored", "not better", map[string]any{}, true},
+		{"an answer of another form", "not better", "not better", true},
+		{"the first in service", "succeeded", map[string]any{"decision": "first", "championValue": nil}, false},
+		{"a failure", "failed", map[string]any{}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := evaluate(t, []evaluation{{Expression: payload["uncompared"].(string), Variables: map[string]any{"outcome": c.outcome, "decision": c.decision}}})[0]
+			if got.Error != "" || got.Value != c.want {
+				t.Errorf("got %v, %s, want %v", got.Value, got.Error, c.want)
+			}
+		})
+	}
+}

@@ -52,7 +52,7 @@ func SetBy(end outcome.End) []Clock {
 	if end.Data {
 		set = append(set, Data)
 	}
-	if end.Outcome.RenewsModel() {
+	if end.Outcome.RenewsModel() && !end.Uncompared {
 		set = append(set, Model)
 	}
 	if end.Outcome.Deliberate() {

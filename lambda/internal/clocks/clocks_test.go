@@ -40,6 +40,9 @@ func TestEveryOutcomeHasItsEffectOnTheClocks(t *testing.T) {
 			t.Errorf("%q of no run sets %v", o, got)
 		}
 	}
+	if got := SetBy(outcome.End{Run: first, Outcome: outcome.NotBetter, Data: true, Uncompared: true}); !slices.Equal(got, []Clock{Data, Tick}) {
+		t.Errorf("a model that was compared with none sets %v: what is in service, if anything, got no younger", got)
+	}
 }
 
 func TestClocksGoForwardOnly(t *testing.T) {

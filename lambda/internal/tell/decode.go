@@ -27,10 +27,11 @@ func DecodeEnd(b []byte) (end outcome.End, ok bool) {
 		return outcome.End{}, false
 	}
 	end = outcome.End{
-		Outcome: outcome.Outcome(text(members["outcome"])),
-		Run:     run.ID(text(members["run"])),
-		Data:    text(members["data"]) == "true",
-		Step:    text(members["step"]), Error: text(members["error"]), Cause: text(members["cause"]), Advice: text(members["advice"]),
+		Outcome:    outcome.Outcome(text(members["outcome"])),
+		Run:        run.ID(text(members["run"])),
+		Data:       text(members["data"]) == "true",
+		Uncompared: text(members["uncompared"]) == "true",
+		Step:       text(members["step"]), Error: text(members["error"]), Cause: text(members["cause"]), Advice: text(members["advice"]),
 		Execution: text(members["execution"]),
 		Facts:     facts(members["facts"]),
 	}

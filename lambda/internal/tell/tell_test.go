@@ -209,6 +209,7 @@ func TestWhatAStateMachineWrites(t *testing.T) {
 		{"everything", `{"run":"20260101t020000z","outcome":"failed","at":"2026-01-01T03:00:00Z","data":true,"step":"Train","error":"E","cause":"C","advice":"A","execution":"arn:x","facts":[{"name":"Rows","value":"7"}]}`,
 			outcome.End{Run: "20260101t020000z", Outcome: outcome.Failed, At: succeeded.At, Data: true, Step: "Train", Error: "E", Cause: "C", Advice: "A", Execution: "arn:x", Facts: []outcome.Fact{{Name: "Rows", Value: "7"}}}},
 		{"an outcome alone", `{"outcome":"busy"}`, outcome.End{Outcome: outcome.Busy}},
+		{"a model that was compared with none", `{"outcome":"not better","uncompared":true}`, outcome.End{Outcome: outcome.NotBetter, Uncompared: true}},
 		{"nulls", `{"outcome":null,"run":null,"at":null,"data":null,"facts":null,"cause":null}`, outcome.End{}},
 		{"numbers, booleans and objects where there should be text", `{"outcome":"failed","run":20260101,"at":7,"data":"true","step":true,"error":["a"],"cause":{"b":1.50}}`,
 			outcome.End{Run: "20260101", Outcome: outcome.Failed, Data: true, Step: "true", Error: `["a"]`, Cause: `{"b":1.50}`}},
