@@ -54,7 +54,7 @@ type SpotProps struct {
 	// MaxWait is how long the job may take with its waits for machines; not below MaxRuntime.
 	MaxWait awscdk.Duration
 	// CheckpointPrefix is where in the bucket jobs keep their checkpoints, each run below a folder of its own, so that an
-	// attempt goes on where the one before was taken off its machine. It ends with a slash.
+	// attempt goes on where the one before was taken off its machine, if the image finds its own checkpoint. It ends with a slash.
 	// Default: "<pipeline>/checkpoints/".
 	CheckpointPrefix string
 }

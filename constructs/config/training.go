@@ -28,8 +28,8 @@ type Training struct {
 	VolumeGiB int `json:"volumeGiB" default:"30" min:"1" max:"16384" limit:"SageMaker, CreateTrainingJob"`
 	// How long the job may take, in seconds. A job that is stopped by this limit is a failed run.
 	MaxRuntimeSeconds int `json:"maxRuntimeSeconds" default:"3600" min:"1" max:"2419200" limit:"SageMaker, CreateTrainingJob: 28 days"`
-	// Trains on spot machines, which cost less and may be taken away. The job's checkpoints are kept in S3, and it goes on from
-	// the last one.
+	// Trains on spot machines, which cost less and may be taken away. Checkpoints are kept in S3, for an image that goes on from
+	// its last one. SageMaker's own XGBoost begins again: it writes one checkpoint and looks for numbered ones.
 	Spot *Spot `json:"spot"`
 	// How long a run waits for a machine, a quota that others use up, or a service that is out of order, in minutes. A quota
 	// that never allows the request fails at once.
