@@ -143,7 +143,7 @@ func (s *site) jobOf(ctx context.Context, id string) (string, error) {
 			return name, nil
 		}
 	}
-	return "", &answerError{fmt.Sprintf("run %s has no training job: run -at TIME makes the run, or starts the workflow of a committed one", id)}
+	return "", &answerError{fmt.Sprintf("run %s has no training job: run -at TIME makes the run, or starts the workflow of a committed one; one that the quality gate has rejected has to be accepted", id)}
 }
 
 // again starts an execution with the input that the job's run had, from a step on.

@@ -30,7 +30,14 @@ func decide(ctx context.Context, o options, s *site, out io.Writer, status types
 	if err != nil {
 		return err
 	}
-	if p.ModelApprovalStatus != types.ModelApprovalStatusPendingManualApproval && p.ModelApprovalStatus != status {
+	if p.ModelApprovalStatus == status {
+		// Who decided first stays written down, also where the gate alone did and nobody was asked.
+		if _, err := fmt.Fprintf(out, "%s is %s already (%s): nothing waits for it\n", aws.ToString(p.ModelPackageArn), status, orNone(aws.ToString(p.ApprovalDescription))); err != nil {
+			return fmt.Errorf("printing the answer: %w", err)
+		}
+		return nil
+	}
+	if p.ModelApprovalStatus != types.ModelApprovalStatusPendingManualApproval {
 		return &answerError{fmt.Sprintf("the model of run %s is %s already (%s): it doesn't wait any more", o.words[0], p.ModelApprovalStatus, orNone(aws.ToString(p.ApprovalDescription)))}
 	}
 	words := "by " + o.by

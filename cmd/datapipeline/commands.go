@@ -115,7 +115,12 @@ var notCommitted = map[string]string{
 
 // status shows the head and the newest run.
 func status(ctx context.Context, o options, s *site, out io.Writer) error {
-	answer, err := s.ask(ctx, question{Command: "status"})
+	return stated(ctx, o, s, out, question{Command: "status"})
+}
+
+// stated asks what is answered with the pipeline's state, and shows it.
+func stated(ctx context.Context, o options, s *site, out io.Writer, event any) error {
+	answer, err := s.ask(ctx, event)
 	if err != nil {
 		return err
 	}

@@ -97,11 +97,16 @@ func (s *site) trace(ctx context.Context, words []string) (origin, error) {
 	return found, s.follow(ctx, &found)
 }
 
-// serving is what the endpoint serves.
+// serving is what the endpoint serves, or nil and the model that scores batches.
 func (s *site) serving(ctx context.Context) (*servedModel, string, error) {
+	// An endpoint that the pipeline had before it scored batches may be there still.
+	scores, err := s.scoring(ctx)
+	if err != nil || scores != "" {
+		return nil, scores, err
+	}
 	e, err := s.sagemaker.DescribeEndpoint(ctx, &sagemaker.DescribeEndpointInput{EndpointName: &s.name})
 	if absent(err) {
-		return s.scoring(ctx)
+		return nil, "", &answerError{fmt.Sprintf("there is no endpoint %s: nothing serves; explain RUN shows the model of a run", s.name)}
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("looking at the endpoint %s: %w", s.name, err)
@@ -117,17 +122,16 @@ func (s *site) serving(ctx context.Context) (*servedModel, string, error) {
 	return served, aws.ToString(c.ProductionVariants[0].ModelName), nil
 }
 
-// scoring is the model that scores batches, of a pipeline without an endpoint.
-func (s *site) scoring(ctx context.Context) (*servedModel, string, error) {
-	nothing := &answerError{fmt.Sprintf("there is no endpoint %s: nothing serves; explain RUN shows the model of a run", s.name)}
+// scoring is the model that scores batches; empty when what was put to use last is no batch.
+func (s *site) scoring(ctx context.Context) (string, error) {
 	recorded, err := s.history(ctx)
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
 	if now, ok := recorded.Now(); ok && now.Kind == pipeline.Batch {
-		return nil, now.Model, nil
+		return now.Model, nil
 	}
-	return nil, "", nothing
+	return "", nil
 }
 
 // absent says whether SageMaker doesn't know what was asked for: a text, of an error that means much else.

@@ -54,11 +54,11 @@ func TestTheExportFunctionTakesTheCommands(t *testing.T) {
 		{"the doctor after a run", "doctor", done, "query, database and table are those of run 20260102t020000z", ""},
 		{"a rebaseline", "rebaseline -reason tried -by ada", done, "generation         2", ""},
 		{"the status after it", "status", done, "by ada, who began this generation, or an earlier one: tried", ""},
-		{"a pause", "pause -for 1h -reason migration -by ada", done, "reason             migration", ""},
+		{"a pause", "pause -for 1h -reason migration -by ada", done, ": migration", ""},
 		{"the status of a paused pipeline", "status", done, " by ada, since ", ""},
 		{"the doctor of a paused pipeline", "doctor", done, "ok ", ""},
 		{"a run of a paused pipeline", "run -at 2026-01-04T02:00:00Z", notDone, "outcome            paused", "run of 2026-01-04T02:00:00Z: paused: nothing was read"},
-		{"a resumption", "resume -by bob", done, "generation         2", ""},
+		{"a resumption", "resume -by bob", done, "sales, generation 2", ""},
 		{"a run after it", "run -at 2026-01-04T02:00:00Z", done, "outcome            committed", ""},
 		{"a sweep of what is young", "sweep", done, "objects            0", ""},
 	} {

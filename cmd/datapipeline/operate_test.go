@@ -282,8 +282,8 @@ func TestACommandChangesWhatTheWorkflowHasMade(t *testing.T) {
 		}
 	})
 	t.Run("an approval and a refusal are the package's status, once", func(t *testing.T) {
-		ask(t, "approve -by ada"+sales+february, done, "is Approved")
-		ask(t, "approve -by ada"+sales+february, done, "is Approved")
+		ask(t, "approve -by ada"+sales+february, done, "is Approved; the workflow sees it")
+		ask(t, "approve -by bob"+sales+february, done, "is Approved already (by ada)")
 		ask(t, "refuse -reason no -by bob"+sales+february, notDone, "is Approved already (by ada)")
 		ask(t, "refuse -reason biased -by bob"+sales+january, done, "is Rejected")
 		if status, words := s.approval(t, january); status != smtypes.ModelApprovalStatusRejected || words != "by bob: biased" {

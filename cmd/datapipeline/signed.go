@@ -47,11 +47,11 @@ func pause(ctx context.Context, o options, s *site, out io.Writer) error {
 	if !until.After(now) || until.After(now.Add(longestPause)) {
 		return fmt.Errorf("pause: it would end %s: that is not within the next 30 days; for longer, switch the schedule off in the configuration", moment(until))
 	}
-	return asked(ctx, o, s, out, pausing{Command: "pause", By: o.by, Reason: o.reason, Until: until.Format(time.RFC3339)})
+	return stated(ctx, o, s, out, pausing{Command: "pause", By: o.by, Reason: o.reason, Until: until.Format(time.RFC3339)})
 }
 
 func resume(ctx context.Context, o options, s *site, out io.Writer) error {
-	return asked(ctx, o, s, out, pausing{Command: "resume", By: o.by})
+	return stated(ctx, o, s, out, pausing{Command: "resume", By: o.by})
 }
 
 func accept(ctx context.Context, o options, s *site, out io.Writer) error {

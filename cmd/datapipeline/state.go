@@ -53,6 +53,9 @@ func (s state) text() string {
 		line("latest run", "%s, by its scheduled time: the newest is a backfill", s.Head.Run)
 	}
 	line("rows", "%d, %d bytes, in %d ranges and %d pieces", m.Rows, m.Bytes, m.Plan.Partitions, m.Plan.Segments)
+	if m.Rejected {
+		line("quality gate", "rejected it when it was committed: it is trained on once somebody has accepted it")
+	}
 	if m.Counts.Repeated > 0 || m.Counts.Skipped > 0 || m.Counts.Replaced > 0 {
 		line("", "%d left out as read before, %d skipped by rule, %d characters replaced", m.Counts.Repeated, m.Counts.Skipped, m.Counts.Replaced)
 	}

@@ -32,7 +32,7 @@ var advices = []advice{
 	{"Read input", "", `Start the workflow through the export function, with {"scheduledTime": "2026-01-01T02:00:00Z"}, or with the input of an earlier execution.`},
 	{"", "AccessDenied", denied},
 	{"", "not authorized", denied},
-	{"Train", "AlgorithmError", "The algorithm refuses the data or a hyperparameter. " + trainingLog + " Correct the query, the columns or the hyperparameters, and let the next run train."},
+	{"Train", "AlgorithmError", "The algorithm refuses the data or a hyperparameter. " + trainingLog + " Correct the query, the columns or the hyperparameters, deploy, and let the next run train, if there will be one with new data. {again}"},
 	{"Train", "ClientError", "The job can't read its data or its settings. " + trainingLog + " Correct what it names, deploy, and let the next run train."},
 	{"Train", "QuotaTooSmall", "{quota} {again}"},
 	{"Train", "ResourceLimitExceeded", "{quota} {again}"},

@@ -22,6 +22,9 @@ func FromEnd(spec pipeline.Spec, end outcome.End) Notice {
 	if !ok {
 		said = sentences[outcome.Failed]
 	}
+	if end.Outcome == outcome.Superseded && end.Execution == "" {
+		said = late
+	}
 	if spec.Deploy == pipeline.Batch && end.Outcome == outcome.Succeeded {
 		said = scored
 	}
@@ -146,6 +149,13 @@ var scored = sentence{
 	nothing,
 }
 
+// late is Superseded before the workflow: there is no model.
+var late = sentence{
+	"came too late",
+	"Run {run} of {name} read nothing: a later run is committed already. What serves stays.",
+	nothing + " The rows of an append load are in the later runs. Where the source has a window, this makes the run all the same, and trains nothing:{backfill}",
+}
+
 const maxMessage = 60_000 // bytes; SNS takes 256 KB, of which an escape can make six of one
 
 // because says why: of a failure with the error's name.
@@ -215,6 +225,14 @@ func runName(id run.ID) string {
 	return string(id)
 }
 
+// scheduled is the time that a run's id is made from, as commands take it.
+func scheduled(id run.ID) string {
+	if at := id.Time(); !at.IsZero() {
+		return at.UTC().Format(time.RFC3339)
+	}
+	return "TIME"
+}
+
 func atStep(step string) string {
 	if step == "" {
 		return ""
@@ -229,6 +247,7 @@ func filling(spec pipeline.Spec, end outcome.End) *strings.Replacer {
 	return strings.NewReplacer(
 		"{name}", spec.Name(), "{pipeline}", spec.Pipeline, "{run}", id, "{at}", atStep(end.Step), "{quota}", quotaAdvice(end.Cause),
 		"{again}", "When the cause is gone:"+line("rerun", "-from", fromStep(end.Step), "-reason TEXT", id),
+		"{backfill}", line("run", "-backfill", scheduled(end.Run)),
 		"{deploy}", line("rerun", "-from deploy -reason TEXT", id),
 		"{rollback}", line("rollback", "-reason TEXT", id),
 		"{before}", line("rollback", "-reason TEXT"),

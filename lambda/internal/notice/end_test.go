@@ -43,6 +43,18 @@ func TestEveryOutcomeHasItsNotice(t *testing.T) {
 	}
 }
 
+// The workflow's superseded run has a model that people can go back to; the export's was never read.
+func TestARunThatCameTooLateHasNoModelToGoBackTo(t *testing.T) {
+	n := FromEnd(spec, outcome.End{Run: id, Outcome: outcome.Superseded, Cause: "run 20260102t020000z is committed already"})
+	check(t, n)
+	if !strings.Contains(n.Message, "run -environment dev -pipeline fraud -backfill 2026-01-01T02:00:00Z") || strings.Contains(n.Message, "rollback") {
+		t.Errorf("it says\n%s", n.Message)
+	}
+	if n := FromEnd(spec, outcome.End{Run: id, Outcome: outcome.Superseded, Execution: execution}); !strings.Contains(n.Message, "rollback -environment dev") {
+		t.Errorf("of a run with a model it says\n%s", n.Message)
+	}
+}
+
 func TestWhatToDoAboutAFailure(t *testing.T) {
 	job := func(reason string) string {
 		return `{"TrainingJobName":"ml-dev-fraud-20260101t020000z","TrainingJobStatus":"Failed","FailureReason":"` + reason + `","HyperParameters":{"num_round":"5"`
