@@ -21,6 +21,7 @@ import (
 	"sagemaker-datapipeline/constructs"
 	"sagemaker-datapipeline/lambda/manifest"
 	paused "sagemaker-datapipeline/lambda/pause"
+	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/run"
 	"sagemaker-datapipeline/lambda/service"
 	"sagemaker-datapipeline/test/local/emulator"
@@ -178,9 +179,15 @@ func (s *shop) serving(t *testing.T, id string, history ...string) {
 	must(t, sagemaker.NewEndpointInServiceWaiter(s.sm, func(o *sagemaker.EndpointInServiceWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 200*time.Millisecond, time.Second
 	}).Wait(t.Context(), &sagemaker.DescribeEndpointInput{EndpointName: aws.String(shopName)}, time.Minute))
+	s.recorded(t, pipeline.Endpoint, append([]string{id}, history...)...)
+}
+
+// recorded writes the history, the newest run first.
+func (s *shop) recorded(t *testing.T, kind pipeline.Deploy, history ...string) {
+	t.Helper()
 	var recorded service.Service
-	for _, one := range append([]string{id}, history...) {
-		recorded.History = append(recorded.History, service.Entry{Run: run.ID(one), Job: shopName + "-" + one, Model: shopName + "-" + one, Config: shopName + "-" + one, Endpoint: shopName, Kind: "endpoint"})
+	for _, one := range history {
+		recorded.History = append(recorded.History, service.Entry{Run: run.ID(one), Job: shopName + "-" + one, Model: shopName + "-" + one, Config: shopName + "-" + one, Endpoint: shopName, Kind: kind})
 	}
 	body, err := json.Marshal(recorded)
 	must(t, err)
@@ -255,6 +262,11 @@ func TestACommandChangesWhatTheWorkflowHasMade(t *testing.T) {
 	t.Run("what serves is explained down to the query", func(t *testing.T) {
 		ask(t, "explain"+sales, done, "ml-local-sales is InService", "model          ml-local-sales-"+february, "SHA-256 q"+february, "60 rows in 1 files", "One state.")
 		ask(t, "explain -json"+sales+january, done, `"querySha256": "q`+january+`"`)
+	})
+	t.Run("of batches the model that scores them is explained, beside an endpoint of before", func(t *testing.T) {
+		s.recorded(t, pipeline.Batch, january)
+		ask(t, "explain"+sales, done, "model          ml-local-sales-"+january, "SHA-256 q"+january)
+		s.recorded(t, pipeline.Endpoint, february, january)
 	})
 	t.Run("a rollback starts the workflow at the deployment of the model before", func(t *testing.T) {
 		ask(t, "rollback -reason worse -by ada"+sales, done, "ml-local-sales-"+january)

@@ -91,8 +91,12 @@ type Approval struct {
 
 func (v validator) approval(e Environment, n *node) {
 	if a := e.Approval; a != nil && a.RemindHours >= a.TimeoutHours {
+		remedy := fmt.Sprintf("write at most %d", a.TimeoutHours-1)
+		if a.TimeoutHours == 1 {
+			remedy = "write at least 2 for timeoutHours"
+		}
 		v.add(n.at("approval", "remindHours"), fmt.Sprintf("got %d, with %d for timeoutHours", a.RemindHours, a.TimeoutHours),
-			fmt.Sprintf("write at most %d: people are reminded while there is still time", max(a.TimeoutHours-1, 1)))
+			remedy+": people are reminded while there is still time")
 	}
 }
 

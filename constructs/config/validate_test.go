@@ -298,6 +298,7 @@ func TestEveryMistakeIsNamedWithItsPathItsValueAndItsRemedy(t *testing.T) {
 		"a model that is always too old":          {edits{churn + "clocks.modelMinutes", `20000`, churn + "training.when", `{"everyHours": 400}`}, churn + "clocks.modelMinutes", "got 20000", "write more than 24000: training.when"},
 		"a model's clock without a model":         {edits{churn + "dataset", `{"channels": "none", "key": ["CustomerId"]}`, churn + "training", gone, churn + "endpoint", gone, churn + "clocks.modelMinutes", `20000`}, churn + "clocks.modelMinutes", "got 20000", "has no model"},
 		"a reminder after the time is up":         {edits{env + "approval", `{"timeoutHours": 24}`}, env + "approval.remindHours", "got 24, with 24 for timeoutHours", "at most 23"},
+		"an approval within the hour":             {edits{env + "approval", `{"timeoutHours": 1, "remindHours": 1}`}, env + "approval.remindHours", "got 1, with 1 for timeoutHours", "at least 2 for timeoutHours"},
 		"an approval that waits for a month":      {edits{env + "approval", `{"timeoutHours": 720}`}, env + "approval.timeoutHours", "got 720", "two weeks"},
 		"clocks that are read at half minutes":    {edits{env + "clockSeconds", `90`}, env + "clockSeconds", "got 90", "a multiple of 60"},
 		"an outcome that isn't one":               {edits{env + "notify.outcomes", `["failed", "done"]`}, env + "notify.outcomes[1]", `got "done"`, "failed"},
