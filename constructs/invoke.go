@@ -15,10 +15,10 @@ const functionRetries = 4
 
 // lambdaFaults are Lambda's own errors, after which the function may not have run: invoking it again is safe, as each of the
 // workflow's functions does nothing twice. Source: the Step Functions developer guide, "Handle transient Lambda service
-// exceptions".
+// exceptions". Runtime.ExitError is a process that died before it answered: of memory, or with its machine.
 var lambdaFaults = []string{
 	"Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException",
-	"Lambda.ClientExecutionTimeoutException",
+	"Lambda.ClientExecutionTimeoutException", "Runtime.ExitError",
 }
 
 // invoke makes a state that calls a function of the pipeline with an event. Its answer is in $states.result.Payload; the error

@@ -74,6 +74,22 @@ func TestEveryTaskEndsInANoticeWhenItFails(t *testing.T) {
 	}
 }
 
+// Each of the functions does nothing twice, so one that dies before it answers is asked again.
+func TestAFunctionThatDiesIsAskedAgain(t *testing.T) {
+	for name, state := range decode(t, "plain").States {
+		if !strings.HasSuffix(state.Resource, ":states:::lambda:invoke") {
+			continue
+		}
+		var again []string
+		for _, retry := range state.Retry {
+			again = append(again, retry.ErrorEquals...)
+		}
+		if !slices.Contains(again, "Runtime.ExitError") || !slices.Contains(again, "Lambda.ServiceException") {
+			t.Errorf("%s is asked again after %v only", name, again)
+		}
+	}
+}
+
 func TestKeysAndNetworksReachEverythingThatTakesThem(t *testing.T) {
 	at := func(pipeline, state string, path ...string) any {
 		var v any = decode(t, pipeline).States[state].Arguments
