@@ -173,7 +173,7 @@ func (s *site) again(ctx context.Context, out io.Writer, job string, resume mani
 	if err != nil {
 		return fmt.Errorf("encoding the execution's input: %w", err)
 	}
-	name := fmt.Sprintf("%s-%s-%s", m.Run, resume.From, time.Now().UTC().Format("20060102t150405z"))
+	name := fmt.Sprintf("%s-%s-%s", m.Run, resume.From, strings.ReplaceAll(time.Now().UTC().Format("20060102t150405.000000z"), ".", ""))
 	started, err := s.states.StartExecution(ctx, &sfn.StartExecutionInput{
 		StateMachineArn: aws.String(s.machine()), Name: &name, Input: aws.String(string(text)),
 	})
