@@ -138,6 +138,7 @@ func (f *flow) endEvent() map[string]any {
 // factsExpression is the lines of the notice. What a run has not come to is left out.
 func (f *flow) factsExpression() string {
 	facts := []struct{ name, value string }{
+		{"Started again", `($again := ` + input + `.resume; $type($again) = 'object' ? ($again.rollback = true ? 'to roll back' : 'from ' & $string($again.from)) & ' by ' & $string($again.by) & ': ' & $string($again.reason) : '')`},
 		{"Rows exported", `$string($rows)`},
 		{"Model", `$job = '' ? '' : $job & ($artifact = '' ? '' : ' (' & $artifact & ')')`},
 		{"Metrics of the training job", `($values := $each($metrics, function($value, $name) { $name & ' ' & $string($value) }); $exists($values) ? $join($values, ', ') : '')`},

@@ -70,22 +70,22 @@ const nothing = "nothing."
 var sentences = map[outcome.Outcome]sentence{
 	outcome.Succeeded: {
 		"is in service",
-		"Run {run} of {name} has trained a model and put it into service.",
+		"The model of run {run} of {name} was put into service.",
 		nothing,
 	},
 	outcome.NotBetter: {
 		"is not better: the model before stays",
-		"Run {run} of {name} has trained a model, and the gate did not let it into service. The model in service stays.",
+		"Run {run} of {name} has a model, and the gate did not let it into service. The model in service stays.",
 		"nothing, if the figures are what you expect. If run after run ends so, the data or the hyperparameters have changed for the worse. See what serves now, and where it comes from:{explain}",
 	},
 	outcome.NotApproved: {
 		"was refused: the model before stays",
-		"Run {run} of {name} has trained a model, and a person refused to put it into service. The model in service stays.",
+		"Run {run} of {name} has a model, and a person refused to put it into service. The model in service stays.",
 		nothing + " The model stays in the registry, and the next run trains another one.",
 	},
 	outcome.ApprovalTimedOut: {
 		"waited for an approval in vain",
-		"Run {run} of {name} has trained a model, and nobody approved or refused it in time. The model in service stays.",
+		"Run {run} of {name} has a model, and nobody approved or refused it in time. The model in service stays.",
 		"if it should serve, this asks again:{deploy}\nOtherwise nothing: the next run's model asks for itself. Does nobody hear the requests, then subscribe somebody to this topic.",
 	},
 	outcome.Superseded: {
@@ -145,7 +145,7 @@ var sentences = map[outcome.Outcome]sentence{
 // scored is Succeeded without an endpoint.
 var scored = sentence{
 	"has scored its rows",
-	"Run {run} of {name} has trained a model, and its rows are scored by it.",
+	"The rows of run {run} of {name} are scored by its model.",
 	nothing,
 }
 
