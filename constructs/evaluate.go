@@ -131,13 +131,14 @@ func evaluateStatements(scope constructs.Construct, props *EvaluateProps, key aw
 			"StringEquals": map[string]any{"kms:ViaService": fmt.Sprintf("s3.%s.amazonaws.com", *stack.Region())},
 		}, key.KeyArn()))
 	}
+	of := func(resource, name string) *string {
+		return stack.FormatArn(&awscdk.ArnComponents{Service: jsii.String("sagemaker"), Resource: jsii.String(resource), ResourceName: jsii.String(name)})
+	}
+	statements = append(statements, allow("SeeWhetherAModelIsThere", []string{"sagemaker:DescribeModel"}, of("model", spec.Name()+"-*")))
 	if spec.Deploy != pipeline.Batch {
-		endpoint := func(resource, name string) *string {
-			return stack.FormatArn(&awscdk.ArnComponents{Service: jsii.String("sagemaker"), Resource: jsii.String(resource), ResourceName: jsii.String(name)})
-		}
 		statements = append(statements,
-			allow("AskTheEndpoint", []string{"sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"}, endpoint("endpoint", spec.Name())),
-			allow("SeeWhatItServes", []string{"sagemaker:DescribeEndpointConfig"}, endpoint("endpoint-config", spec.Name()+"-*")))
+			allow("AskTheEndpoint", []string{"sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"}, of("endpoint", spec.Name())),
+			allow("SeeWhatItServes", []string{"sagemaker:DescribeEndpointConfig"}, of("endpoint-config", spec.Name()+"-*")))
 	}
 	return statements
 }

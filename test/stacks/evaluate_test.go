@@ -23,6 +23,7 @@ func TestAnEvaluationStandsAloneInSomebodysApp(t *testing.T) {
 		"WriteItsLog: logs:CreateLogStream logs:PutLogEvents on EvaluateLogs.Arn",
 		"KeepReports: s3:GetObject s3:PutObject on arn:AWS::P:s3:::shop-data/returns/evaluations/*",
 		"SeeWhatIsThere: s3:ListBucket on arn:AWS::P:s3:::shop-data",
+		"SeeWhetherAModelIsThere: sagemaker:DescribeModel on arn:AWS::P:sagemaker:eu-west-1:444444444444:model/shop-live-returns-*",
 	}
 	for _, c := range []struct {
 		name   string

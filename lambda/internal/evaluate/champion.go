@@ -46,10 +46,29 @@ func (e *Evaluator) Champion(ctx context.Context, event evaluation.Event) (evalu
 	if c.changed != "" && !g.SignatureChange {
 		answer.Refused = refusal(c.changed)
 	}
-	if answer.Compare {
-		_, answer.Known, err = e.known(ctx, answer.Champion.Model, h, g)
+	if !answer.Compare {
+		return answer, nil
 	}
-	return answer, err
+	if _, answer.Known, err = e.known(ctx, answer.Champion.Model, h, g); err != nil || answer.Known {
+		return answer, err
+	}
+	return answer, e.scorable(ctx, &answer)
+}
+
+// scorable takes the comparison back where the champion can't score the hold-out any more: an endpoint goes on serving a model that somebody has
+// deleted, and no run would get past it.
+func (e *Evaluator) scorable(ctx context.Context, answer *evaluation.Champion) error {
+	model := answer.Champion.Model
+	_, err := e.SageMaker.DescribeModel(ctx, &sagemaker.DescribeModelInput{ModelName: aws.String(model)})
+	if absent(err) {
+		answer.Compare = false
+		answer.Reason = fmt.Sprintf("the model in service, %s, was deleted in SageMaker, so it can't score the hold-out and isn't compared", model)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking at the model in service, %s: %w", model, err)
+	}
+	return nil
 }
 
 // contentType of a hold-out's files and of the endpoint's requests and answers.

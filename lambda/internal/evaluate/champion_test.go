@@ -52,6 +52,7 @@ func TestTheModelInServiceIsFoundAndComparedWhereThatHasAMeaning(t *testing.T) {
 		{name: "no endpoint", change: func(w *world) { w.endpoint.there = false }, reason: "there is no endpoint ml-dev-fraud yet"},
 		{name: "an endpoint that is being made", change: func(w *world) { w.endpoint.status = types.EndpointStatusCreating }, reason: "is Creating, so there is no model in service"},
 		{name: "an endpoint that failed", change: func(w *world) { w.endpoint.status = types.EndpointStatusFailed }, reason: "is Failed, so there is no model in service"},
+		{name: "a model that was deleted while it serves", change: func(w *world) { w.endpoint.deleted = champion }, want: served, reason: "was deleted in SageMaker, so it can't score"},
 		{name: "a config that was deleted", change: func(w *world) { w.endpoint.configs = nil }, want: &evaluation.Served{Config: champion}, reason: "was deleted, so its model can't be told"},
 		{name: "a config that a person made", change: func(w *world) { w.endpoint.serve("by-hand", "m") }, want: &evaluation.Served{Config: "by-hand"}, reason: "the config by-hand, which is none of the pipeline's"},
 		{name: "a model that a person made", change: func(w *world) { w.endpoint.serve(champion, "by-hand") }, want: &evaluation.Served{Model: "by-hand", Config: champion}, reason: "the model by-hand, which is none of the pipeline's"},

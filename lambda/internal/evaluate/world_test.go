@@ -182,6 +182,7 @@ type endpoint struct {
 	status  types.EndpointStatus
 	config  string
 	configs map[string][]string // the models of their variants
+	deleted string              // a model that somebody has deleted
 	problem error
 
 	runtime
@@ -213,6 +214,13 @@ func (e *endpoint) DescribeEndpointConfig(_ context.Context, in *sagemaker.Descr
 		out.ProductionVariants = append(out.ProductionVariants, types.ProductionVariant{ModelName: aws.String(m)})
 	}
 	return out, nil
+}
+
+func (e *endpoint) DescribeModel(_ context.Context, in *sagemaker.DescribeModelInput, _ ...func(*sagemaker.Options)) (*sagemaker.DescribeModelOutput, error) {
+	if e.deleted == *in.ModelName {
+		return nil, &smithy.GenericAPIError{Code: "ValidationException", Message: `Could not find model "arn:aws:sagemaker:us-east-1:000000000000:model/` + *in.ModelName + `".`}
+	}
+	return &sagemaker.DescribeModelOutput{ModelName: in.ModelName}, nil
 }
 
 func (w *world) remove(key string) {
