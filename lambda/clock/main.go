@@ -5,22 +5,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"sagemaker-datapipeline/lambda/internal/clocks"
-	"sagemaker-datapipeline/lambda/internal/objects"
+	"sagemaker-datapipeline/lambda/internal/deployment"
 	"sagemaker-datapipeline/lambda/outcome"
 	"sagemaker-datapipeline/lambda/pipeline"
 )
@@ -38,36 +34,20 @@ func main() {
 
 // handle puts the ages that the clocks have at a time.
 func handle(ctx context.Context, log *slog.Logger, now time.Time) error {
-	name := os.Getenv("DATA_BUCKET")
-	if name == "" {
-		return errors.New("the function's environment lacks DATA_BUCKET: deploy the pipeline again")
-	}
-	binary, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("finding the deployment package: %w", err)
-	}
-	spec, err := pipeline.Read(filepath.Join(filepath.Dir(binary), pipeline.FileName))
+	d, err := deployment.Find(ctx, deployment.DataBucket)
 	if err != nil {
 		return err
 	}
-	sdk, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return fmt.Errorf("loading the AWS configuration: %w", err)
-	}
-	store := s3.NewFromConfig(sdk, func(o *s3.Options) {
-		// An endpoint of one's own (an emulator) has no name for each bucket.
-		o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
-	})
-	ages, err := clocks.New(objects.NewBucket(store, name, os.Getenv("DATA_KEY_ARN"), 0), spec.Pipeline).Ages(ctx, now)
+	ages, err := clocks.New(d.Bucket(0), d.Spec.Pipeline).Ages(ctx, now)
 	if err != nil {
 		return err
 	}
-	if _, err := cloudwatch.NewFromConfig(sdk).PutMetricData(ctx, &cloudwatch.PutMetricDataInput{
-		Namespace: aws.String(outcome.MetricNamespace), MetricData: data(spec, ages, now),
+	if _, err := cloudwatch.NewFromConfig(d.SDK).PutMetricData(ctx, &cloudwatch.PutMetricDataInput{
+		Namespace: aws.String(outcome.MetricNamespace), MetricData: data(d.Spec, ages, now),
 	}); err != nil {
 		return fmt.Errorf("putting the ages into CloudWatch: %w", err)
 	}
-	log.Info("read", "pipeline", spec.Name(), "tick", ages[clocks.Tick].String(), "data", ages[clocks.Data].String(), "model", ages[clocks.Model].String())
+	log.Info("read", "pipeline", d.Spec.Name(), "tick", ages[clocks.Tick].String(), "data", ages[clocks.Data].String(), "model", ages[clocks.Model].String())
 	return nil
 }
 

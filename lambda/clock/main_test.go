@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"sagemaker-datapipeline/lambda/internal/clocks"
+	"sagemaker-datapipeline/lambda/internal/deployment/deploymenttest"
 	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/outcome"
 	"sagemaker-datapipeline/lambda/pipeline"
@@ -65,7 +64,7 @@ func TestAnAlarmFiresWhenNothingRan(t *testing.T) {
 		name, value, _ := strings.Cut(variable, "=")
 		t.Setenv(name, value)
 	}
-	deploy(t)
+	deploymenttest.Put(t, spec)
 
 	now := time.Now()
 	state := func() types.StateValue {
@@ -129,26 +128,4 @@ func TestWhatTheClockNeedsIsNamed(t *testing.T) {
 	if err := handle(t.Context(), quiet, time.Now()); err == nil || !strings.Contains(err.Error(), pipeline.FileName) {
 		t.Errorf("without a spec: %v", err)
 	}
-}
-
-// deploy puts the spec where the function finds it: beside the binary, which here is the test's own.
-func deploy(t *testing.T) {
-	t.Helper()
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(filepath.Dir(binary), pipeline.FileName)
-	b, err := json.Marshal(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.Remove(path); err != nil {
-			t.Error(err)
-		}
-	})
 }

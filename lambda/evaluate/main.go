@@ -6,23 +6,19 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambda/messages"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemakerruntime"
 
 	"sagemaker-datapipeline/lambda/evaluation"
+	"sagemaker-datapipeline/lambda/internal/deployment"
 	"sagemaker-datapipeline/lambda/internal/evaluate"
-	"sagemaker-datapipeline/lambda/internal/objects"
-	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 func main() {
@@ -64,34 +60,19 @@ func named(err error) error {
 
 // setUp reads the spec beside the binary and the environment.
 func setUp(ctx context.Context, log *slog.Logger) (*evaluate.Evaluator, error) {
-	binary, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding the deployment package: %w", err)
-	}
-	spec, err := pipeline.Read(filepath.Join(filepath.Dir(binary), pipeline.FileName))
+	d, err := deployment.Find(ctx, deployment.DataBucket)
 	if err != nil {
 		return nil, err
 	}
-	bucket := os.Getenv("DATA_BUCKET")
-	if bucket == "" {
-		return nil, errors.New("the function's environment lacks DATA_BUCKET: deploy the pipeline again")
-	}
-	sdk, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("loading the AWS configuration: %w", err)
-	}
-	store := s3.NewFromConfig(sdk, func(o *s3.Options) {
-		// SageMaker writes scores without a checksum of S3's; a line of the log for each tells nobody anything.
-		o.DisableLogOutputChecksumValidationSkipped = true
-		// An endpoint of one's own (an emulator) has no name for each bucket.
-		o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
-	})
 	return &evaluate.Evaluator{
-		Spec: spec,
+		Spec: d.Spec,
 		// Reports are written whole: no stream is open for writing.
-		Bucket:    objects.NewBucket(store, bucket, os.Getenv("DATA_KEY_ARN"), 0),
-		SageMaker: sagemaker.NewFromConfig(sdk),
-		Runtime:   sagemakerruntime.NewFromConfig(sdk),
+		Bucket: d.Bucket(0, func(o *s3.Options) {
+			// SageMaker writes scores without a checksum of S3's; a line of the log for each tells nobody anything.
+			o.DisableLogOutputChecksumValidationSkipped = true
+		}),
+		SageMaker: sagemaker.NewFromConfig(d.SDK),
+		Runtime:   sagemakerruntime.NewFromConfig(d.SDK),
 		Log:       log,
 	}, nil
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
 	"sagemaker-datapipeline/lambda/evaluation"
+	"sagemaker-datapipeline/lambda/internal/deployment/deploymenttest"
 	"sagemaker-datapipeline/lambda/internal/evaluate"
 	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/manifest"
@@ -101,7 +100,7 @@ func TestWhatTheFunctionNeedsIsNamed(t *testing.T) {
 	if _, err := setUp(t.Context(), log); err == nil || !strings.Contains(err.Error(), pipeline.FileName) {
 		t.Errorf("without a spec: %v", err)
 	}
-	deploy(t, spec())
+	deploymenttest.Put(t, spec())
 	t.Setenv("DATA_BUCKET", "")
 	if _, err := setUp(t.Context(), log); err == nil || !strings.Contains(err.Error(), "lacks DATA_BUCKET") {
 		t.Errorf("without a bucket: %v", err)
@@ -131,7 +130,7 @@ func newLab(t *testing.T) *lab {
 		name, value, _ := strings.Cut(variable, "=")
 		t.Setenv(name, value)
 	}
-	deploy(t, spec())
+	deploymenttest.Put(t, spec())
 	store := s3.NewFromConfig(local.AWSConfig(), func(o *s3.Options) { o.UsePathStyle = true })
 	if _, err := store.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
 		t.Fatal(err)
@@ -308,26 +307,4 @@ func (l *lab) await(what string, condition func() bool) {
 			l.t.Fatalf("waited two minutes for %s", what)
 		}
 	}
-}
-
-// deploy puts the spec where a deployment package has it.
-func deploy(t *testing.T, spec pipeline.Spec) {
-	t.Helper()
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(filepath.Dir(binary), pipeline.FileName)
-	b, err := json.Marshal(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.Remove(path); err != nil {
-			t.Error(err)
-		}
-	})
 }

@@ -10,30 +10,26 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-lambda-go/lambdacontext"
-	"github.com/aws/aws-sdk-go-v2/config"
 	functions "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"sagemaker-datapipeline/lambda/findings"
+	"sagemaker-datapipeline/lambda/internal/deployment"
 	"sagemaker-datapipeline/lambda/internal/doctor"
 	"sagemaker-datapipeline/lambda/internal/export"
 	"sagemaker-datapipeline/lambda/internal/ledger"
-	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/internal/secret"
 	"sagemaker-datapipeline/lambda/internal/sqlserver"
 	"sagemaker-datapipeline/lambda/internal/tell"
 	"sagemaker-datapipeline/lambda/internal/workflow"
-	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 func main() {
@@ -127,52 +123,32 @@ func (f *function) examine(ctx context.Context, event export.Event) (findings.Re
 	return report, nil
 }
 
+// databaseSecret is the setting with the ARN of the secret with the login.
+const databaseSecret = "DATABASE_SECRET_ARN"
+
 // setUp reads the spec beside the binary and the environment.
 func setUp(ctx context.Context, log *slog.Logger) (*function, error) {
-	binary, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding the deployment package: %w", err)
-	}
-	spec, err := pipeline.Read(filepath.Join(filepath.Dir(binary), pipeline.FileName))
+	d, err := deployment.Find(ctx, deployment.DataBucket, databaseSecret)
 	if err != nil {
 		return nil, err
 	}
-	var missing []string
-	env := func(name string) string {
-		v := os.Getenv(name)
-		if v == "" {
-			missing = append(missing, name)
-		}
-		return v
-	}
-	bucket, secretID := env("DATA_BUCKET"), env("DATABASE_SECRET_ARN")
-	if len(missing) > 0 {
-		return nil, fmt.Errorf("the function's environment lacks %s: deploy the pipeline again", strings.Join(missing, ", "))
-	}
-	sdk, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("loading the AWS configuration: %w", err)
-	}
-	store := s3.NewFromConfig(sdk, func(o *s3.Options) {
-		// S3 asks a bucket's first busy minutes to slow down, and giving up means to read the source again. Default: 3.
-		o.RetryMaxAttempts = 8
-		// An endpoint of one's own (an emulator) has no name for each bucket.
-		o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
-	})
 	server := export.Server{
-		Spec:    spec,
-		Secret:  secret.Secret{API: secretsmanager.NewFromConfig(sdk), ID: secretID},
+		Spec:    d.Spec,
+		Secret:  secret.Secret{API: secretsmanager.NewFromConfig(d.SDK), ID: os.Getenv(databaseSecret)},
 		Primary: sqlserver.Overrides{Host: os.Getenv("DATABASE_HOST"), Port: os.Getenv("DATABASE_PORT"), Database: os.Getenv("DATABASE_NAME")},
 		Replica: sqlserver.Overrides{Host: os.Getenv("REPLICA_HOST"), Port: os.Getenv("REPLICA_PORT"), Database: os.Getenv("DATABASE_NAME")},
 	}
 	f := &function{server: server, Exporter: &export.Exporter{
-		Spec:     spec,
-		Bucket:   objects.NewBucket(store, bucket, os.Getenv("DATA_KEY_ARN"), export.Streams(spec)),
+		Spec: d.Spec,
+		Bucket: d.Bucket(export.Streams(d.Spec), func(o *s3.Options) {
+			// S3 asks a bucket's first busy minutes to slow down, and giving up means to read the source again. Default: 3.
+			o.RetryMaxAttempts = 8
+		}),
 		Database: server,
 		HashKey:  server.HashKey,
 		Log:      log,
 	}}
-	states := sfn.NewFromConfig(sdk)
+	states := sfn.NewFromConfig(d.SDK)
 	f.Alone = workflow.StateMachine{API: states}
 	if arn := os.Getenv("STATE_MACHINE_ARN"); arn != "" {
 		f.Workflow = workflow.StateMachine{API: states, ARN: arn}
@@ -181,7 +157,7 @@ func setUp(ctx context.Context, log *slog.Logger) (*function, error) {
 		f.Map = workflow.StateMachine{API: states, ARN: arn}
 	}
 	if arn := os.Getenv("NOTIFY_FUNCTION_ARN"); arn != "" {
-		f.notify = &tell.Function{API: functions.NewFromConfig(sdk), ARN: arn}
+		f.notify = &tell.Function{API: functions.NewFromConfig(d.SDK), ARN: arn}
 	}
 	return f, nil
 }

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"sagemaker-datapipeline/lambda/internal/deployment/deploymenttest"
 	"sagemaker-datapipeline/lambda/pipeline"
 )
 
@@ -33,7 +31,7 @@ func TestWhatTheFunctionNeedsIsNamed(t *testing.T) {
 	if _, err := setUp(t.Context(), log); err == nil || !strings.Contains(err.Error(), pipeline.FileName) {
 		t.Errorf("without a spec: %v", err)
 	}
-	deploy(t, pipeline.Spec{Version: pipeline.Version, Project: "ml", Environment: "dev", Pipeline: "fraud"})
+	deploymenttest.Put(t, pipeline.Spec{Version: pipeline.Version, Project: "ml", Environment: "dev", Pipeline: "fraud"})
 	e, err := setUp(t.Context(), log)
 	if err != nil || e.Spec.Name() != "ml-dev-fraud" || e.Bucket.Name() != "data" {
 		t.Fatalf("got %+v, %v", e, err)
@@ -43,26 +41,4 @@ func TestWhatTheFunctionNeedsIsNamed(t *testing.T) {
 	if _, err := setUp(t.Context(), log); err == nil || !strings.Contains(err.Error(), "lacks DATA_BUCKET, DATABASE_SECRET_ARN: deploy") {
 		t.Errorf("without its environment: %v", err)
 	}
-}
-
-// deploy puts the spec where the function finds it: beside the binary, which here is the test's own.
-func deploy(t *testing.T, spec pipeline.Spec) {
-	t.Helper()
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(filepath.Dir(binary), pipeline.FileName)
-	b, err := json.Marshal(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.Remove(path); err != nil {
-			t.Error(err)
-		}
-	})
 }

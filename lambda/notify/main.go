@@ -6,24 +6,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 
+	"sagemaker-datapipeline/lambda/internal/deployment"
 	"sagemaker-datapipeline/lambda/internal/notice"
-	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/internal/tell"
 	"sagemaker-datapipeline/lambda/outcome"
-	"sagemaker-datapipeline/lambda/pipeline"
 )
 
 func main() {
@@ -92,42 +86,21 @@ func toldBefore(ctx context.Context, log *slog.Logger, teller tell.Teller, end o
 	return told && err == nil
 }
 
+// topic is the setting with the ARN of the topic that people read.
+const topic = "TOPIC_ARN"
+
 // setUp reads the spec beside the binary and the environment.
 func setUp(ctx context.Context) (tell.Teller, error) {
-	var missing []string
-	env := func(name string) string {
-		v := os.Getenv(name)
-		if v == "" {
-			missing = append(missing, name)
-		}
-		return v
-	}
-	topic, bucket := env("TOPIC_ARN"), env("DATA_BUCKET")
-	if len(missing) > 0 {
-		return tell.Teller{}, fmt.Errorf("the function's environment lacks %s: deploy the pipeline again", strings.Join(missing, ", "))
-	}
-	binary, err := os.Executable()
-	if err != nil {
-		return tell.Teller{}, fmt.Errorf("finding the deployment package: %w", err)
-	}
-	spec, err := pipeline.Read(filepath.Join(filepath.Dir(binary), pipeline.FileName))
+	d, err := deployment.Find(ctx, topic, deployment.DataBucket)
 	if err != nil {
 		return tell.Teller{}, err
 	}
-	sdk, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return tell.Teller{}, fmt.Errorf("loading the AWS configuration: %w", err)
-	}
-	store := s3.NewFromConfig(sdk, func(o *s3.Options) {
-		// An endpoint of one's own (an emulator) has no name for each bucket.
-		o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
-	})
 	return tell.Teller{
-		Spec:        spec,
-		Bucket:      objects.NewBucket(store, bucket, os.Getenv("DATA_KEY_ARN"), 0),
-		CloudWatch:  cloudwatch.NewFromConfig(sdk),
-		EventBridge: eventbridge.NewFromConfig(sdk),
-		SNS:         sns.NewFromConfig(sdk),
-		Topic:       topic,
+		Spec:        d.Spec,
+		Bucket:      d.Bucket(0),
+		CloudWatch:  cloudwatch.NewFromConfig(d.SDK),
+		EventBridge: eventbridge.NewFromConfig(d.SDK),
+		SNS:         sns.NewFromConfig(d.SDK),
+		Topic:       os.Getenv(topic),
 	}, nil
 }

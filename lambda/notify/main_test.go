@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"sagemaker-datapipeline/lambda/internal/clocks"
+	"sagemaker-datapipeline/lambda/internal/deployment/deploymenttest"
 	"sagemaker-datapipeline/lambda/internal/objects"
 	"sagemaker-datapipeline/lambda/outcome"
 	"sagemaker-datapipeline/lambda/pipeline"
@@ -63,7 +62,7 @@ func TestAnEndReachesEverybody(t *testing.T) {
 		name, value, _ := strings.Cut(variable, "=")
 		t.Setenv(name, value)
 	}
-	deploy(t, pipeline.Spec{Version: pipeline.Version, Project: "ml", Environment: "dev", Pipeline: "fraud"})
+	deploymenttest.Put(t, pipeline.Spec{Version: pipeline.Version, Project: "ml", Environment: "dev", Pipeline: "fraud"})
 
 	for _, c := range []struct {
 		name, event, subject, message string
@@ -190,26 +189,4 @@ func receive(t *testing.T, queues *sqs.Client, queue string, into any) {
 	if err := json.Unmarshal([]byte(*out.Messages[0].Body), into); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// deploy puts the spec where the function finds it: beside the binary, which here is the test's own.
-func deploy(t *testing.T, spec pipeline.Spec) {
-	t.Helper()
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(filepath.Dir(binary), pipeline.FileName)
-	b, err := json.Marshal(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.Remove(path); err != nil {
-			t.Error(err)
-		}
-	})
 }

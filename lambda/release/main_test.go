@@ -1,12 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -18,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
+	"sagemaker-datapipeline/lambda/internal/deployment/deploymenttest"
 	"sagemaker-datapipeline/lambda/internal/release"
 	"sagemaker-datapipeline/lambda/pipeline"
 	"sagemaker-datapipeline/lambda/run"
@@ -112,7 +110,7 @@ func TestWhatTheFunctionNeedsIsNamed(t *testing.T) {
 	if _, err := setUp(t.Context(), log); err == nil || !strings.Contains(err.Error(), pipeline.FileName) {
 		t.Errorf("without a spec: %v", err)
 	}
-	deploy(t)
+	deploymenttest.Put(t, pipeline.Spec{Version: pipeline.Version, Project: "ml", Environment: "dev", Pipeline: "fraud", Deploy: pipeline.Endpoint})
 	t.Setenv("DATA_BUCKET", "")
 	t.Setenv("STATE_MACHINE_ARN", "")
 	if _, err := setUp(t.Context(), log); err == nil || !strings.Contains(err.Error(), "lacks DATA_BUCKET, STATE_MACHINE_ARN") {
@@ -154,7 +152,7 @@ func newLab(t *testing.T) *lab {
 		name, value, _ := strings.Cut(variable, "=")
 		t.Setenv(name, value)
 	}
-	deploy(t)
+	deploymenttest.Put(t, pipeline.Spec{Version: pipeline.Version, Project: "ml", Environment: "dev", Pipeline: "fraud", Deploy: pipeline.Endpoint})
 	r, err := setUp(t.Context(), slog.New(slog.DiscardHandler))
 	l.releaser = func() (*release.Releaser, error) { return r, err }
 	return l
@@ -215,26 +213,4 @@ func (l *lab) register(n int) string {
 	})
 	l.must(err)
 	return aws.ToString(out.ModelPackageArn)
-}
-
-// deploy puts the spec where a deployment package has it.
-func deploy(t *testing.T) {
-	t.Helper()
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(filepath.Dir(binary), pipeline.FileName)
-	b, err := json.Marshal(pipeline.Spec{Version: pipeline.Version, Project: "ml", Environment: "dev", Pipeline: "fraud", Deploy: pipeline.Endpoint})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.Remove(path); err != nil {
-			t.Error(err)
-		}
-	})
 }
